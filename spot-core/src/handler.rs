@@ -1,0 +1,307 @@
+//! The driver: performs what the [`lifecycle`](crate::lifecycle) asks for.
+//!
+//! One task per source, one that writes the node, one that drains; all are owned here and end
+//! with [`Handler::run`].
+
+mod node_writer;
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+use crate::clock::{Now, SystemClock, WallClock};
+use crate::drainer::{DrainReport, Drainer, Order};
+use crate::lifecycle::{Effect, Input, Lifecycle, Outbox, Policy, Readiness};
+use crate::node::{NoNode, NodeControl, NodeError};
+use crate::notice::Signal;
+use crate::observer::{Event, Observer, Occurrence};
+use crate::source::NoticeSource;
+use node_writer::{NodeWriter, Written};
+
+/// How long a running drain may go on after the program was asked to end, unless set.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(130);
+
+/// How long a write to the node may go on after the program was asked to end.
+const WRITE_GRACE: Duration = Duration::from_secs(2);
+
+/// Why a handler ended by itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandlerError {
+    /// The cluster answers and does not know our node: a configuration error.
+    #[error("unusable node")]
+    UnknownNode(#[source] Arc<NodeError>),
+    /// A task that must never end has ended: a bug.
+    #[error("a critical task ended: {task}")]
+    CriticalTask {
+        /// Which one.
+        task: &'static str,
+        /// How, where it panicked.
+        #[source]
+        source: Option<JoinError>,
+    },
+}
+
+/// Puts a handler together.
+pub struct HandlerBuilder {
+    sources: Vec<Box<dyn NoticeSource>>,
+    node: Arc<dyn NodeControl>,
+    drainer: Arc<dyn Drainer>,
+    observers: Vec<Arc<dyn Observer>>,
+    policy: Policy,
+    clock: Arc<dyn WallClock>,
+    shutdown_grace: Duration,
+}
+
+impl HandlerBuilder {
+    /// Adds a source of notices.
+    #[must_use]
+    pub fn source(mut self, source: impl NoticeSource + 'static) -> Self {
+        self.sources.push(Box::new(source));
+        self
+    }
+
+    /// The machine's place in its cluster; without one there is nothing to cordon.
+    #[must_use]
+    pub fn node(mut self, node: impl NodeControl + 'static) -> Self {
+        self.node = Arc::new(node);
+        self
+    }
+
+    /// Adds an observer.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
+    /// What is done about which kind of notice.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The wall clock; the machine's own unless set.
+    #[must_use]
+    pub fn clock(mut self, clock: impl WallClock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How long a running drain may go on after shutdown was asked for
+    /// ([`SHUTDOWN_GRACE`] unless set).
+    #[must_use]
+    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
+        self.shutdown_grace = grace;
+        self
+    }
+
+    /// The handler.
+    pub fn build(self) -> Handler {
+        let (readiness, _) = watch::channel(Readiness::default());
+        Handler { parts: self, readiness }
+    }
+}
+
+/// Sees notices and has them acted on. See the [crate] for an example.
+pub struct Handler {
+    parts: HandlerBuilder,
+    readiness: watch::Sender<Readiness>,
+}
+
+impl Handler {
+    /// A handler that moves work away by `drainer`.
+    pub fn builder(drainer: impl Drainer + 'static) -> HandlerBuilder {
+        HandlerBuilder {
+            sources: Vec::new(),
+            node: Arc::new(NoNode),
+            drainer: Arc::new(drainer),
+            observers: Vec::new(),
+            policy: Policy::default(),
+            clock: Arc::new(SystemClock),
+            shutdown_grace: SHUTDOWN_GRACE,
+        }
+    }
+
+    /// Whether a notice now would be acted on, as it changes.
+    pub fn readiness(&self) -> watch::Receiver<Readiness> {
+        self.readiness.subscribe()
+    }
+
+    /// Runs until `shutdown` completes, and, where a drain runs then, until that has ended,
+    /// but no longer than the shutdown grace.
+    ///
+    /// # Errors
+    /// [`HandlerError`]; no fault of a source, the cluster or a drain is one.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends every task; what was written down on the node lets the next
+    /// process carry on.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), HandlerError> {
+        Driver::new(self).run(shutdown).await
+    }
+}
+
+/// A running handler.
+struct Driver {
+    lifecycle: Lifecycle,
+    node: NodeWriter,
+    drainer: Arc<dyn Drainer>,
+    observers: Vec<Arc<dyn Observer>>,
+    clock: Arc<dyn WallClock>,
+    readiness: watch::Sender<Readiness>,
+    shutdown_grace: Duration,
+    signals: mpsc::Receiver<Signal>,
+    sources: JoinSet<()>,
+    drains: JoinSet<DrainReport>,
+    order: Option<watch::Sender<Order>>,
+}
+
+impl Driver {
+    fn new(Handler { parts, readiness }: Handler) -> Self {
+        let (send, signals) = mpsc::channel(16);
+        let mut sources = JoinSet::new();
+        for mut source in parts.sources {
+            let send = send.clone();
+            sources.spawn(async move { while send.send(source.next().await).await.is_ok() {} });
+        }
+        Self {
+            lifecycle: Lifecycle::new(parts.policy),
+            node: NodeWriter::start(parts.node),
+            drainer: parts.drainer,
+            observers: parts.observers,
+            clock: parts.clock,
+            readiness,
+            shutdown_grace: parts.shutdown_grace,
+            signals,
+            sources,
+            drains: JoinSet::new(),
+            order: None,
+        }
+    }
+
+    async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), HandlerError> {
+        let mut shutdown = pin!(shutdown);
+        let mut ends_at: Option<Instant> = None;
+        self.feed(Input::Started);
+        loop {
+            if ends_at.is_some() && self.drains.is_empty() && !self.node.is_writing() {
+                return Ok(());
+            }
+            let wake = self.lifecycle.next_wake();
+            tokio::select! {
+                biased;
+                () = &mut shutdown, if ends_at.is_none() => {
+                    let draining = !self.drains.is_empty();
+                    let grace = if draining { self.shutdown_grace } else { WRITE_GRACE };
+                    ends_at = Some(Instant::now() + grace);
+                    if draining {
+                        self.tell(Occurrence::ShutdownWaits(grace));
+                    }
+                }
+                () = sleep_until(ends_at.unwrap_or_else(Instant::now)), if ends_at.is_some() => {
+                    return Ok(());
+                }
+                Some(signal) = self.signals.recv() => self.feed(Input::Signal(signal)),
+                written = self.node.next() => self.on_written(written?)?,
+                Some(report) = self.drains.join_next() => {
+                    let report = report.map_err(|e| critical("drain", Some(e)))?;
+                    self.order = None;
+                    self.tell(Occurrence::DrainFinished(Arc::new(report)));
+                    self.feed(Input::DrainFinished);
+                    // What is left to do is to write it down.
+                    ends_at = ends_at.map(|end| end.min(Instant::now() + WRITE_GRACE));
+                }
+                Some(ended) = self.sources.join_next() => {
+                    return Err(critical("source", ended.err()));
+                }
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
+                    self.feed(Input::Woken);
+                }
+            }
+        }
+    }
+
+    fn on_written(&mut self, written: Written) -> Result<(), HandlerError> {
+        match written {
+            Written::Recalled(recall) => self.feed(Input::Recalled(recall)),
+            Written::Quarantined(quarantine) => {
+                let after = self.clock.now().duration_since(quarantine.since);
+                let after = Duration::try_from(after).unwrap_or_default();
+                self.tell(Occurrence::Quarantined { quarantine, after });
+            }
+            Written::Released => self.tell(Occurrence::Released),
+            Written::Unknown(error) => {
+                return Err(HandlerError::UnknownNode(error));
+            }
+            Written::Failed(error) => {
+                let not_ours = matches!(*error, NodeError::AnotherInstance { .. });
+                self.tell(Occurrence::NodeFailed(error));
+                if not_ours {
+                    self.feed(Input::NotOurs);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands an input to the lifecycle and performs what follows.
+    fn feed(&mut self, input: Input) {
+        let mut out = Outbox::default();
+        self.lifecycle.on(input, Now::read(&*self.clock), &mut out);
+        for what in out.tell {
+            self.tell(what);
+        }
+        for effect in out.effects {
+            self.perform(effect);
+        }
+        let readiness = self.lifecycle.readiness();
+        self.readiness.send_if_modified(|r| {
+            let changed = *r != readiness;
+            *r = readiness;
+            changed
+        });
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Recall(instance) => self.node.recall(instance),
+            Effect::Quarantine(quarantine) => self.node.quarantine(quarantine),
+            Effect::Release(instance) => self.node.release(instance),
+            Effect::StartDrain(order) => {
+                self.tell(Occurrence::DrainStarted(order.clone()));
+                let (send, receive) = watch::channel(order);
+                self.order = Some(send);
+                let drainer = Arc::clone(&self.drainer);
+                self.drains.spawn(async move { drainer.drain(receive).await });
+            }
+            Effect::AmendDrain(order) => {
+                if let Some(current) = &self.order {
+                    current.send_replace(order);
+                }
+            }
+        }
+    }
+
+    fn tell(&self, what: Occurrence) {
+        let Now { instant, wall } = Now::read(&*self.clock);
+        let event = Event::new(instant, wall, what);
+        for observer in &self.observers {
+            observer.on(&event);
+        }
+    }
+}
+
+/// A critical task has ended.
+fn critical(task: &'static str, source: Option<JoinError>) -> HandlerError {
+    HandlerError::CriticalTask { task, source }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,37 @@
-//! tests.
+//! A real Kubernetes control plane for tests: its parts built from their Go modules,
+//! started on loopback, and gone when the test process is gone.
+//!
+//! A test usually needs three lines to get going:
+//!
+//! ```no_run
+//! # async fn example() -> spot_tests::Result<()> {
+//! use spot_tests::{cluster::Cluster, control_plane::ControlPlane};
+//!
+//! let plane = ControlPlane::shared().await?;
+//! let client = plane.client("admin")?;
+//! let cluster = Cluster::create(&client, "example").await?;
+//! # Ok(()) }
+//! ```
+//!
+//! The first run builds the parts (about six minutes on two cores, progress on stderr) into
+//! the user's cache directory; later runs find them there.
+
+pub mod audit;
+pub mod certificates;
+pub mod clock;
+pub mod cluster;
+pub mod control_plane;
+pub mod error;
+pub mod handler;
+pub mod kwok;
+pub mod lock;
+pub mod metadata_mock;
+pub mod ports;
+pub mod process;
+pub mod rbac;
+pub mod resources;
+pub mod scratch;
+pub mod tools;
+pub mod wait;
+
+pub use error::{Error, Result};

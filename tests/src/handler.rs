@@ -1,0 +1,182 @@
+//! The binary that is shipped: built once, started with flags, its log read.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use crate::{
+    Error, Result,
+    error::Context as _,
+    lock::Lock,
+    process::{Process, Spec},
+    scratch::Scratch,
+    tools::cache_dir,
+    wait::wait_until,
+};
+
+/// The binary's name.
+const NAME: &str = "spot-interrupt-handler";
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// The shipping binary: `SPOT_HANDLER_BIN` if that is set, else what `cargo shipping` builds,
+/// once per process.
+///
+/// # Errors
+/// When it does not build, or `SPOT_HANDLER_BIN` is no file.
+pub async fn binary() -> Result<&'static Path> {
+    static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
+    let built = BINARY.get_or_try_init(|| async {
+        if let Some(given) = std::env::var_os("SPOT_HANDLER_BIN").map(PathBuf::from) {
+            return if given.is_file() {
+                given.canonicalize().context("SPOT_HANDLER_BIN")
+            } else {
+                Err(Error::Tool(format!("SPOT_HANDLER_BIN: no file {}", given.display())))
+            };
+        }
+        tokio::task::spawn_blocking(build)
+            .await
+            .map_err(|error| Error::Tool(format!("the build was cut off: {error}")))?
+    });
+    built.await.map(PathBuf::as_path)
+}
+
+/// Cargo says itself where it put the binary, whatever the target directory is.
+fn build() -> Result<PathBuf> {
+    let cache = cache_dir()?;
+    std::fs::create_dir_all(&cache).context(format!("make {}", cache.display()))?;
+    let _lock = Lock::acquire(
+        &cache.join("shipping.lock"),
+        "waiting for another process that builds the shipping binary ...",
+    )?;
+    eprintln!("building {NAME} for shipping (a minute or two the first time) ...");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["shipping", "--message-format=json-render-diagnostics"])
+        .current_dir(WORKSPACE)
+        .stdin(Stdio::null())
+        .output()
+        .context("start cargo")?;
+    let executable = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == NAME)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from));
+    match executable {
+        Some(path) if output.status.success() => Ok(path),
+        _ => Err(Error::Tool(format!(
+            "`cargo shipping` ended with {}:\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim_end(),
+        ))),
+    }
+}
+
+/// How to start a handler.
+#[derive(Clone, Debug)]
+pub struct Flags {
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+}
+
+impl Flags {
+    /// `run` for one node, logging JSON.
+    pub fn run(node: &str, kubeconfig: &Path, metadata_url: &str) -> Self {
+        let args = ["run", "--node-name", node, "--metadata-url", metadata_url];
+        Self { args: args.map(String::from).into(), env: Vec::new() }
+            .with("--kubeconfig", &kubeconfig.display().to_string())
+            .with("--log-format", "json")
+    }
+
+    /// Arguments of the caller's own, from the subcommand on.
+    pub fn raw<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Self {
+        Self { args: args.into_iter().map(Into::into).collect(), env: Vec::new() }
+    }
+
+    /// Adds a flag and its value.
+    #[must_use]
+    pub fn with(mut self, flag: &str, value: &str) -> Self {
+        self.args.extend([flag.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// Adds a flag without a value.
+    #[must_use]
+    pub fn switch(mut self, flag: &str) -> Self {
+        self.args.push(flag.to_owned());
+        self
+    }
+
+    /// Sets an environment variable; the handler inherits none but `PATH`.
+    #[must_use]
+    pub fn env(mut self, key: &str, value: &str) -> Self {
+        self.env.push((key.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// A running handler, killed when dropped.
+#[derive(Debug)]
+pub struct Handler {
+    process: Process,
+    _scratch: Scratch,
+}
+
+impl Handler {
+    /// Starts the shipping binary.
+    ///
+    /// # Errors
+    /// When it cannot be built or started.
+    pub async fn start(flags: &Flags) -> Result<Self> {
+        let binary = binary().await?;
+        let scratch = Scratch::new("handler")?;
+        let log = scratch.path().join("handler.log");
+        let spec = Spec::new(NAME, binary, &log).args(&flags.args);
+        let spec = flags.env.iter().fold(spec, |spec, (key, value)| spec.env(key, value));
+        Ok(Self { process: Process::start(&spec)?, _scratch: scratch })
+    }
+
+    /// Its process: pid, signals, how it ended, its whole log.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// The lines of its log that are JSON objects.
+    pub fn log_lines(&self) -> Vec<Value> {
+        self.process
+            .log()
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .filter(Value::is_object)
+            .collect()
+    }
+
+    /// Waits for a line of its log that is as wanted.
+    ///
+    /// # Errors
+    /// When there is none within the time, or the handler ends before; with the log's end.
+    pub async fn wait_for_log(
+        &self,
+        what: &str,
+        within: Duration,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
+        let found = || self.log_lines().into_iter().find(|line| wanted(line));
+        let waited = wait_until(what, within, async || match found() {
+            Some(line) => Ok(Some(line)),
+            // It may have said so with its last breath.
+            None if !self.process.is_running() => Ok(found()),
+            None => Err("not logged".into()),
+        })
+        .await;
+        match waited {
+            Ok(Some(line)) => Ok(line),
+            Ok(None) => Err(self.process.problem(format!("ended before it logged {what}"))),
+            Err(late) => Err(self.process.problem(late.to_string())),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The programs of the control plane: built once from their pinned Go modules, kept in the
+//! user's cache directory, found there ever after.
+//!
+//! `KUBEBUILDER_ASSETS` (the convention of envtest) names a directory whose `etcd`,
+//! `kube-apiserver` and `kubectl` are used instead.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::{Error, Result, error::Context as _, lock::Lock};
+
+/// The Go module that pins Kubernetes and etcd.
+const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/control-plane");
+const GO_MOD: &str = include_str!("../control-plane/go.mod");
+const GO_SUM: &str = include_str!("../control-plane/go.sum");
+
+/// A program that the harness starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tool {
+    /// The store behind the API server.
+    Etcd,
+    /// The API server.
+    KubeApiserver,
+    /// Deployments, budgets, endpoints, garbage collection.
+    KubeControllerManager,
+    /// The scheduler.
+    KubeScheduler,
+    /// For comparisons with `kubectl drain`, and for trying things by hand.
+    Kubectl,
+    /// Kubelets without machines.
+    Kwok,
+    /// AWS's mock of the instance metadata service.
+    Ec2MetadataMock,
+}
+
+/// Where a tool's source comes from.
+enum Recipe {
+    /// A package that `control-plane/go.mod` pins.
+    Pinned(&'static str),
+    /// A package with its version, for `go install`.
+    Install(&'static str),
+}
+
+impl Tool {
+    /// Every tool, quick builds first.
+    pub const ALL: [Self; 7] = [
+        Self::Etcd,
+        Self::Ec2MetadataMock,
+        Self::Kwok,
+        Self::KubeApiserver,
+        Self::KubeControllerManager,
+        Self::KubeScheduler,
+        Self::Kubectl,
+    ];
+
+    /// The program's file name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::KubeApiserver => "kube-apiserver",
+            Self::KubeControllerManager => "kube-controller-manager",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::Kubectl => "kubectl",
+            Self::Kwok => "kwok",
+            Self::Ec2MetadataMock => "ec2-metadata-mock",
+        }
+    }
+
+    fn recipe(self) -> Recipe {
+        match self {
+            Self::Etcd => Recipe::Pinned("go.etcd.io/etcd/server/v3"),
+            Self::KubeApiserver => Recipe::Pinned("k8s.io/kubernetes/cmd/kube-apiserver"),
+            Self::KubeControllerManager => {
+                Recipe::Pinned("k8s.io/kubernetes/cmd/kube-controller-manager")
+            }
+            Self::KubeScheduler => Recipe::Pinned("k8s.io/kubernetes/cmd/kube-scheduler"),
+            Self::Kubectl => Recipe::Pinned("k8s.io/kubernetes/cmd/kubectl"),
+            Self::Kwok => Recipe::Install("sigs.k8s.io/kwok/cmd/kwok@v0.8.0"),
+            Self::Ec2MetadataMock => Recipe::Install(
+                "github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock@v1.13.0",
+            ),
+        }
+    }
+
+    /// About how long a first build takes on two cores.
+    fn cold_build(self) -> &'static str {
+        match self {
+            Self::KubeApiserver => "5 minutes",
+            Self::Kwok => "2 minutes",
+            Self::KubeControllerManager => "1 minute",
+            Self::Etcd | Self::KubeScheduler | Self::Kubectl | Self::Ec2MetadataMock => {
+                "half a minute"
+            }
+        }
+    }
+
+    /// The tool out of a developer's own directory of binaries.
+    fn in_assets(self) -> Option<PathBuf> {
+        matches!(self, Self::Etcd | Self::KubeApiserver | Self::Kubectl)
+            .then(|| env::var_os("KUBEBUILDER_ASSETS"))
+            .flatten()
+            .map(|assets| Path::new(&assets).join(self.name()))
+            .filter(|path| path.is_file())
+    }
+}
+
+/// The directory of built tools.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    dir: PathBuf,
+}
+
+impl Tools {
+    /// Sees to it that all `wanted` tools are there, building what is missing, with progress
+    /// on stderr. Processes that run at the same time build once and wait for each other.
+    ///
+    /// # Errors
+    /// When Go is missing, a build fails, or the cache directory cannot be written.
+    pub async fn ensure(wanted: &[Tool]) -> Result<Self> {
+        let wanted = wanted.to_vec();
+        tokio::task::spawn_blocking(move || Self::ensure_blocking(&wanted))
+            .await
+            .map_err(|error| Error::Tool(format!("the build was cut off: {error}")))?
+    }
+
+    /// Where `tool` is. It is there if it was among those that [`Tools::ensure`] was given.
+    pub fn path(&self, tool: Tool) -> PathBuf {
+        tool.in_assets().unwrap_or_else(|| self.dir.join(tool.name()))
+    }
+
+    /// The directory that tools are built into.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn ensure_blocking(wanted: &[Tool]) -> Result<Self> {
+        let tools = Self { dir: cache_dir()?.join(format!("tools-{:016x}", fingerprint())) };
+        let missing = |tools: &Self| -> Vec<Tool> {
+            wanted.iter().copied().filter(|tool| !tools.path(*tool).is_file()).collect()
+        };
+        if missing(&tools).is_empty() {
+            return Ok(tools);
+        }
+        std::fs::create_dir_all(&tools.dir).context(format!("make {}", tools.dir.display()))?;
+        let _lock = Lock::acquire(
+            &tools.dir.join("build.lock"),
+            "waiting for another process that builds the control plane ...",
+        )?;
+        // Again, now that nobody else builds.
+        let missing = missing(&tools);
+        let count = missing.len();
+        for (index, tool) in missing.into_iter().enumerate() {
+            eprintln!(
+                "[{}/{count}] building {} (first time only, about {} with an empty build cache) ...",
+                index + 1,
+                tool.name(),
+                tool.cold_build(),
+            );
+            tools.build(tool)?;
+        }
+        Ok(tools)
+    }
+
+    /// Builds into a directory beside, then renames: a tool is there whole or not at all.
+    fn build(&self, tool: Tool) -> Result<()> {
+        let name = tool.name();
+        let attempt = tempfile::Builder::new()
+            .prefix("build-")
+            .tempdir_in(&self.dir)
+            .context(format!("make a directory in {}", self.dir.display()))?;
+        let built = attempt.path().join(name);
+        let output = go(tool, attempt.path(), &built)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| go_failed(tool, &error))?;
+        if !output.status.success() || !built.is_file() {
+            return Err(Error::Tool(format!(
+                "building {name} with `go` ended with {}:\n{}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr).trim_end(),
+            )));
+        }
+        std::fs::rename(&built, self.dir.join(name)).context(format!("put {name} into place"))
+    }
+}
+
+/// The user's cache directory for this project; the shipping binary's lock lives there too.
+///
+/// # Errors
+/// When neither `XDG_CACHE_HOME` nor `HOME` is set.
+pub fn cache_dir() -> Result<PathBuf> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("XDG_CACHE_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".cache")))
+        .map(|cache| cache.join("spot-tests"))
+        .ok_or_else(|| Error::Tool("set HOME or XDG_CACHE_HOME: tools are kept there".into()))
+}
+
+fn go(tool: Tool, bin: &Path, built: &Path) -> Command {
+    let mut go = Command::new("go");
+    go.env("CGO_ENABLED", "0").env("GOWORK", "off").env_remove("GOFLAGS").current_dir(MODULE);
+    match tool.recipe() {
+        Recipe::Pinned(package) => {
+            go.args(["build", "-trimpath", "-ldflags", &version_flags(), "-o"]);
+            go.arg(built).arg(package);
+        }
+        Recipe::Install(package) => {
+            go.env("GOBIN", bin).args(["install", "-trimpath", "-ldflags", "-s -w", package]);
+        }
+    }
+    go
+}
+
+fn go_failed(tool: Tool, error: &std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        Error::Tool(format!(
+            "`go` is not in PATH, and {} has to be built from source once.\n\
+             Install Go {} or newer. (With KUBEBUILDER_ASSETS set to a directory that holds \
+             etcd, kube-apiserver and kubectl these are not built; the others still are.)",
+            tool.name(),
+            pinned("go ").unwrap_or("1.26"),
+        ))
+    } else {
+        Error::Tool(format!("`go` could not be started: {error}"))
+    }
+}
+
+/// Without these the API server reports no version, and clients that ask for it stumble.
+fn version_flags() -> String {
+    let version = pinned("k8s.io/kubernetes ").unwrap_or("v0.0.0");
+    let mut parts = version.trim_start_matches('v').split('.');
+    let (major, minor) = (parts.next().unwrap_or("0"), parts.next().unwrap_or("0"));
+    let package = "k8s.io/component-base/version";
+    format!(
+        "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} \
+         -X {package}.gitMinor={minor}"
+    )
+}
+
+/// The version that go.mod gives for what starts a line.
+fn pinned(start: &str) -> Option<&'static str> {
+    GO_MOD
+        .lines()
+        .map(|line| line.trim().trim_start_matches("require "))
+        .filter_map(|line| line.strip_prefix(start))
+        .find_map(|rest| rest.split_whitespace().next())
+}
+
+/// FNV-1a over everything that goes into the tools: other input, other directory.
+fn fingerprint() -> u64 {
+    let recipes = Tool::ALL.map(|tool| match tool.recipe() {
+        Recipe::Pinned(package) | Recipe::Install(package) => package,
+    });
+    [GO_MOD, GO_SUM, &version_flags(), &recipes.join(" ")]
+        .iter()
+        .flat_map(|text| text.bytes())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_pinned_one() {
+        assert!(pinned("k8s.io/kubernetes ").is_some_and(|version| version.starts_with("v1.")));
+        assert!(version_flags().contains("gitMajor=1 "));
+    }
+}

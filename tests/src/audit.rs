@@ -85,8 +85,10 @@ impl AuditLog {
         file.seek(SeekFrom::Start(mark.0)).context(what())?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).context(what())?;
-        let mut requests: Vec<Request> =
-            bytes.split(|byte| *byte == b'\n').filter_map(parse).collect();
+        let mut requests: Vec<Request> = bytes
+            .split(|byte| *byte == b'\n')
+            .filter_map(parse)
+            .collect();
         requests.sort_by_key(|request| request.received);
         Ok(requests)
     }
@@ -128,7 +130,11 @@ pub fn tally(requests: &[Request]) -> BTreeMap<String, usize> {
 /// whole yet is skipped; it will be read next time.
 fn parse(line: &[u8]) -> Option<Request> {
     let line: Line = serde_json::from_slice(line).ok()?;
-    let counts = if line.verb == "watch" { "ResponseStarted" } else { "ResponseComplete" };
+    let counts = if line.verb == "watch" {
+        "ResponseStarted"
+    } else {
+        "ResponseComplete"
+    };
     if line.stage != counts {
         return None;
     }
@@ -195,7 +201,11 @@ mod tests {
         "stageTimestamp":"2026-01-02T03:04:05.250001Z"}"#;
 
     fn line(stage: &str, verb: &str) -> Option<Request> {
-        parse(LINE.replace("STAGE", stage).replace("VERB", verb).as_bytes())
+        parse(
+            LINE.replace("STAGE", stage)
+                .replace("VERB", verb)
+                .as_bytes(),
+        )
     }
 
     #[test]

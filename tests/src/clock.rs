@@ -5,15 +5,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 /// Now, by the wall clock.
-#[expect(clippy::disallowed_methods, reason = "the one reading of the wall clock in the harness")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one reading of the wall clock in the harness"
+)]
 pub fn wall_now() -> Timestamp {
     Timestamp::now()
 }
 
-/// `ahead` from now, in whole seconds and as RFC 3339 (`2026-01-02T03:04:05Z`), which is how
-/// the instance metadata writes times.
-pub fn rfc3339_in(ahead: Duration) -> String {
-    let seconds = i64::try_from(ahead.as_secs()).unwrap_or(i64::MAX);
-    let then = wall_now().as_second().saturating_add(seconds);
-    Timestamp::from_second(then).unwrap_or(Timestamp::MAX).to_string()
+/// The first whole second that is `ahead` from now or later: the instance metadata writes its
+/// times in whole seconds (`2026-01-02T03:04:05Z`).
+pub fn whole_second_in(ahead: Duration) -> Timestamp {
+    let then = wall_now().saturating_add(ahead).unwrap_or(Timestamp::MAX);
+    let up = i64::from(then.subsec_nanosecond() > 0);
+    Timestamp::from_second(then.as_second().saturating_add(up)).unwrap_or(Timestamp::MAX)
 }

@@ -53,11 +53,22 @@ impl Cluster {
             .await
             .context(format!("make a namespace {name}"))?;
         let namespace = namespace.metadata.name.unwrap_or_default();
-        let cluster = Self { client: admin.clone(), namespace };
+        let cluster = Self {
+            client: admin.clone(),
+            namespace,
+        };
         let accounts = cluster.api::<ServiceAccount>();
-        wait_until(format!("service account of {}", cluster.namespace), SOON, async || {
-            accounts.get("default").await.map(drop).map_err(|error| error.to_string())
-        })
+        wait_until(
+            format!("service account of {}", cluster.namespace),
+            SOON,
+            async || {
+                accounts
+                    .get("default")
+                    .await
+                    .map(drop)
+                    .map_err(|error| error.to_string())
+            },
+        )
         .await?;
         Ok(cluster)
     }
@@ -89,8 +100,12 @@ impl Cluster {
     pub async fn delete(self) -> Result<()> {
         let what = format!("delete cluster {}", self.namespace);
         let nodes = Api::<k8s_openapi::api::core::v1::Node>::all(self.client.clone());
-        let ours = kube::api::ListParams::default().labels(&format!("{CLUSTER}={}", self.namespace));
-        nodes.delete_collection(&DeleteParams::default(), &ours).await.context(what.clone())?;
+        let ours =
+            kube::api::ListParams::default().labels(&format!("{CLUSTER}={}", self.namespace));
+        nodes
+            .delete_collection(&DeleteParams::default(), &ours)
+            .await
+            .context(what.clone())?;
         Api::<Namespace>::all(self.client)
             .delete(&self.namespace, &DeleteParams::default())
             .await
@@ -101,6 +116,8 @@ impl Cluster {
 
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cluster").field("namespace", &self.namespace).finish_non_exhaustive()
+        f.debug_struct("Cluster")
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
     }
 }

@@ -1,21 +1,23 @@
 //! A whole control plane on loopback: etcd, API server, controller manager, scheduler, and
 //! kubelets without machines.
 
-mod http;
 mod parts;
 mod users;
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use kube::{Client, Config};
 use tokio::sync::OnceCell;
 
-pub(crate) use http::answers;
 pub use parts::Part;
 pub use users::{HANDLERS, Users};
 
@@ -24,6 +26,7 @@ use crate::{
     audit::AuditLog,
     certificates::Certificates,
     error::Context as _,
+    plain_http::answers,
     ports::on_a_free_port,
     process::{Process, Spec},
     scratch::Scratch,
@@ -101,7 +104,14 @@ impl ControlPlane {
             let process = Arc::new(Process::start(&spec)?);
             parts.insert(part, (spec, process));
         }
-        let plane = Self { parts: Mutex::new(parts), users, certificates, tools, port, scratch };
+        let plane = Self {
+            parts: Mutex::new(parts),
+            users,
+            certificates,
+            tools,
+            port,
+            scratch,
+        };
         plane.controllers_work().await?;
         Ok(plane)
     }
@@ -165,6 +175,25 @@ impl ControlPlane {
         self.users.take_handler()
     }
 
+    /// Runs `kubectl` as the user of that name, whose requests the audit log tells apart.
+    /// Its output is the process's log.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn kubectl<S: Into<OsString>>(&self, args: impl IntoIterator<Item = S>) -> Result<Process> {
+        static RUNS: AtomicUsize = AtomicUsize::new(0);
+        let log = format!("kubectl-{}.log", RUNS.fetch_add(1, Ordering::Relaxed));
+        let spec = Spec::new(
+            "kubectl",
+            &self.tools.path(Tool::Kubectl),
+            &self.dir().join(log),
+        )
+        .arg("--kubeconfig")
+        .arg(self.kubeconfig("kubectl")?)
+        .args(args);
+        Process::start(&spec)
+    }
+
     /// A part's process, to look at.
     ///
     /// # Errors
@@ -224,7 +253,10 @@ impl ControlPlane {
 
     fn with<T>(&self, part: Part, look: impl FnOnce(&mut (Spec, Arc<Process>)) -> T) -> Result<T> {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.get_mut(&part).map(look).ok_or_else(|| Error::Usage(format!("no {part:?} here")))
+        parts
+            .get_mut(&part)
+            .map(look)
+            .ok_or_else(|| Error::Usage(format!("no {part:?} here")))
     }
 
     /// Pods can be made when the controller manager has made the first service account.
@@ -233,7 +265,11 @@ impl ControlPlane {
         let accounts = kube::Api::<ServiceAccount>::default_namespaced(self.client("admin")?);
         let process = self.process(Part::ControllerManager)?;
         ready(&process, async || {
-            accounts.get("default").await.map(drop).map_err(|error| error.to_string())
+            accounts
+                .get("default")
+                .await
+                .map(drop)
+                .map_err(|error| error.to_string())
         })
         .await
     }
@@ -245,7 +281,9 @@ pub(crate) async fn ready(
     mut probe: impl AsyncFnMut() -> Result<(), String>,
 ) -> Result<()> {
     let outcome = wait_until("an answer", START, async || match process.exit_status() {
-        Some(status) => Ok(Err(process.problem(format!("ended with {status} while starting")))),
+        Some(status) => Ok(Err(
+            process.problem(format!("ended with {status} while starting"))
+        )),
         None => probe().await.map(Ok),
     })
     .await;
@@ -262,5 +300,9 @@ async fn is_ready(client: &Client) -> Result<(), String> {
     let request = ::http::Request::get("/readyz")
         .body(Vec::new())
         .map_err(|error| error.to_string())?;
-    client.request_text(request).await.map(drop).map_err(|error| error.to_string())
+    client
+        .request_text(request)
+        .await
+        .map(drop)
+        .map_err(|error| error.to_string())
 }

@@ -79,12 +79,18 @@ pub trait Context<T> {
 
 impl<T> Context<T> for io::Result<T> {
     fn context(self, what: impl Into<String>) -> Result<T> {
-        self.map_err(|source| Error::Io { what: what.into(), source })
+        self.map_err(|source| Error::Io {
+            what: what.into(),
+            source,
+        })
     }
 }
 
 impl<T> Context<T> for std::result::Result<T, kube::Error> {
     fn context(self, what: impl Into<String>) -> Result<T> {
-        self.map_err(|source| Error::Kube { what: what.into(), source: Box::new(source) })
+        self.map_err(|source| Error::Kube {
+            what: what.into(),
+            source: Box::new(source),
+        })
     }
 }

@@ -35,7 +35,10 @@ pub async fn binary() -> Result<&'static Path> {
             return if given.is_file() {
                 given.canonicalize().context("SPOT_HANDLER_BIN")
             } else {
-                Err(Error::Tool(format!("SPOT_HANDLER_BIN: no file {}", given.display())))
+                Err(Error::Tool(format!(
+                    "SPOT_HANDLER_BIN: no file {}",
+                    given.display()
+                )))
             };
         }
         tokio::task::spawn_blocking(build)
@@ -87,14 +90,20 @@ impl Flags {
     /// `run` for one node, logging JSON.
     pub fn run(node: &str, kubeconfig: &Path, metadata_url: &str) -> Self {
         let args = ["run", "--node-name", node, "--metadata-url", metadata_url];
-        Self { args: args.map(String::from).into(), env: Vec::new() }
-            .with("--kubeconfig", &kubeconfig.display().to_string())
-            .with("--log-format", "json")
+        Self {
+            args: args.map(String::from).into(),
+            env: Vec::new(),
+        }
+        .with("--kubeconfig", &kubeconfig.display().to_string())
+        .with("--log-format", "json")
     }
 
     /// Arguments of the caller's own, from the subcommand on.
     pub fn raw<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Self {
-        Self { args: args.into_iter().map(Into::into).collect(), env: Vec::new() }
+        Self {
+            args: args.into_iter().map(Into::into).collect(),
+            env: Vec::new(),
+        }
     }
 
     /// Adds a flag and its value.
@@ -136,8 +145,14 @@ impl Handler {
         let scratch = Scratch::new("handler")?;
         let log = scratch.path().join("handler.log");
         let spec = Spec::new(NAME, binary, &log).args(&flags.args);
-        let spec = flags.env.iter().fold(spec, |spec, (key, value)| spec.env(key, value));
-        Ok(Self { process: Process::start(&spec)?, _scratch: scratch })
+        let spec = flags
+            .env
+            .iter()
+            .fold(spec, |spec, (key, value)| spec.env(key, value));
+        Ok(Self {
+            process: Process::start(&spec)?,
+            _scratch: scratch,
+        })
     }
 
     /// Its process: pid, signals, how it ended, its whole log.
@@ -166,16 +181,18 @@ impl Handler {
         wanted: impl Fn(&Value) -> bool,
     ) -> Result<Value> {
         let found = || self.log_lines().into_iter().find(|line| wanted(line));
-        let waited = wait_until(what, within, async || match found() {
+        let outcome = wait_until(what, within, async || match found() {
             Some(line) => Ok(Some(line)),
             // It may have said so with its last breath.
             None if !self.process.is_running() => Ok(found()),
             None => Err("not logged".into()),
         })
         .await;
-        match waited {
+        match outcome {
             Ok(Some(line)) => Ok(line),
-            Ok(None) => Err(self.process.problem(format!("ended before it logged {what}"))),
+            Ok(None) => Err(self
+                .process
+                .problem(format!("ended before it logged {what}"))),
             Err(late) => Err(self.process.problem(late.to_string())),
         }
     }

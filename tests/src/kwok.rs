@@ -17,5 +17,9 @@ pub const KILLED_BY_GRACE: &str = "KilledByGrace";
 
 /// Options and stages, as one file. Without a `cidr` in it pods would get no address.
 pub(crate) fn configuration() -> String {
-    format!("{}\n---\n{}", include_str!("kwok/options.yaml"), include_str!("kwok/stages.yaml"))
+    format!(
+        "{}\n---\n{}",
+        include_str!("kwok/options.yaml"),
+        include_str!("kwok/stages.yaml")
+    )
 }

@@ -35,7 +35,12 @@ impl Lock {
 
     /// Takes the lock if nobody has it.
     pub fn try_acquire(path: &Path) -> Option<Self> {
-        let file = File::options().create(true).truncate(false).write(true).open(path).ok()?;
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .ok()?;
         file.try_lock().ok()?;
         Some(Self { _file: file })
     }

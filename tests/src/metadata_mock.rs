@@ -3,19 +3,21 @@
 //! Where it differs from the real service:
 //! - without a time of its own the notice says "two minutes from now" at *each* request;
 //! - in spot mode `events/maintenance/scheduled` answers 404, not `[]`;
-//! - the third client address gets 404 for the notice (we raise that limit);
+//! - the third client address gets 404 for the notice (we lift that limit);
 //! - `instance-life-cycle` says `on-demand` even in spot mode (we set it);
-//! - a delay is counted in whole seconds, from the mock's start.
+//! - a notice shows at a whole second of the wall clock, which makes for exact measurements.
 
 use std::{path::Path, time::Duration};
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::{
     Result,
-    clock::rfc3339_in,
-    control_plane::{answers, ready},
+    clock::whole_second_in,
+    control_plane::ready,
     error::Context as _,
+    plain_http::{answers, request},
     ports::on_a_free_port,
     process::{Process, Spec},
     scratch::Scratch,
@@ -48,13 +50,27 @@ impl Action {
 pub struct MetadataMock {
     process: Process,
     port: u16,
+    notice: Option<Notice>,
     _scratch: Scratch,
 }
 
+/// The times of a notice, by the wall clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Notice {
+    /// From when on it can be seen.
+    pub shows_at: Timestamp,
+    /// The time that it names.
+    pub deadline: Timestamp,
+}
+
+/// What EC2 gives.
+pub const TWO_MINUTES: Duration = Duration::from_secs(120);
+
 impl MetadataMock {
-    /// Instance `instance_id` will have a spot interruption notice that shows `delay` after
-    /// the start (in whole seconds), and says that `action` comes at `left` from now. Other
-    /// paths under `latest/meta-data` answer at once.
+    /// Instance `instance_id` will have a spot interruption notice that shows in `delay` (up
+    /// to a second later: the mock counts whole seconds of the wall clock; zero is at once),
+    /// and says that `action` comes `left` after that. Until then the notice's paths answer
+    /// 404. Other paths answer at once.
     ///
     /// # Errors
     /// When the mock cannot be built or started.
@@ -64,18 +80,30 @@ impl MetadataMock {
         left: Duration,
         delay: Duration,
     ) -> Result<Self> {
-        let notice = ["--action", action.name(), "--time", &rfc3339_in(left)].map(String::from);
-        let delay = ["--mock-delay-sec".to_owned(), delay.as_secs().to_string()];
-        Self::start(instance_id, "spot", notice.into_iter().chain(delay).collect()).await
+        let shows_at = whole_second_in(delay);
+        let deadline = shows_at.saturating_add(left).unwrap_or(Timestamp::MAX);
+        let deadline = Timestamp::from_second(deadline.as_second()).unwrap_or(deadline);
+        let mut args = vec![
+            format!("--action={}", action.name()),
+            format!("--time={deadline}"),
+        ];
+        if !delay.is_zero() {
+            args.push(format!("--mock-trigger-time={shows_at}"));
+        }
+        let mock = Self::start(instance_id, "spot", args).await?;
+        Ok(Self {
+            notice: Some(Notice { shows_at, deadline }),
+            ..mock
+        })
     }
 
-    /// Instance `instance_id`, never interrupted.
+    /// Instance `instance_id`, not interrupted this year.
     ///
     /// # Errors
     /// When the mock cannot be built or started.
     pub async fn quiet(instance_id: &str) -> Result<Self> {
         let a_year = Duration::from_secs(365 * 24 * 3600);
-        Self::spot(instance_id, Action::Terminate, a_year, a_year).await
+        Self::spot(instance_id, Action::Terminate, TWO_MINUTES, a_year).await
     }
 
     /// The mock's subcommand `mode` (`spot`, `events`, `asglifecycle`) with arguments of the
@@ -96,24 +124,62 @@ impl MetadataMock {
 
         let (process, port) = on_a_free_port(async |port| {
             let log = scratch.path().join(format!("ec2-metadata-mock-{port}.log"));
-            let spec = Spec::new("ec2-metadata-mock", &tools.path(Tool::Ec2MetadataMock), &log)
-                .arg(mode)
-                .args(&args)
-                .args(["--imdsv2", "--hostname", "127.0.0.1", "--mock-ip-count", "1000"])
-                .args(["--port".to_owned(), port.to_string()])
-                .arg("--config-file")
-                .arg(&config);
+            let spec = Spec::new(
+                "ec2-metadata-mock",
+                &tools.path(Tool::Ec2MetadataMock),
+                &log,
+            )
+            .arg(mode)
+            .args(&args)
+            .args([
+                "--imdsv2",
+                "--hostname",
+                "127.0.0.1",
+                "--mock-ip-count",
+                "1000",
+            ])
+            .args(["--port".to_owned(), port.to_string()])
+            .arg("--config-file")
+            .arg(&config);
             let process = Process::start(&spec)?;
             ready(&process, async || answers(port, "/latest/meta-data").await).await?;
             Ok(process)
         })
         .await?;
-        Ok(Self { process, port, _scratch: scratch })
+        Ok(Self {
+            process,
+            port,
+            notice: None,
+            _scratch: scratch,
+        })
+    }
+
+    /// When its notice shows and what time it names, if it was started with one.
+    pub fn notice(&self) -> Option<Notice> {
+        self.notice
     }
 
     /// Its base address, for `--metadata-url`.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// What it answers to a token and then a GET of `/latest/meta-data/` and `path`: status
+    /// and body.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn get(&self, path: &str) -> Result<(u16, String)> {
+        let what = || format!("get {path} from the metadata mock");
+        let ttl = [("X-aws-ec2-metadata-token-ttl-seconds", "60")];
+        let token = request(self.port, "PUT", "/latest/api/token", &ttl)
+            .await
+            .context(what())?;
+        let path = format!("/latest/meta-data/{path}");
+        let token = [("X-aws-ec2-metadata-token", token.1.as_str())];
+        request(self.port, "GET", &path, &token)
+            .await
+            .context(what())
     }
 
     /// Its process: kill it, pause it, read its log.

@@ -103,7 +103,9 @@ impl Process {
     /// program that cannot be executed shows as a process that ends with 126 or 127.
     pub fn start(spec: &Spec) -> Result<Self> {
         let what = format!("start {} under setpriv (of util-linux)", spec.name);
-        let command = spec.command().context(format!("open {}", spec.log.display()))?;
+        let command = spec
+            .command()
+            .context(format!("open {}", spec.log.display()))?;
         let child = fork(command).context(what)?;
         Ok(Self {
             name: spec.name.clone(),
@@ -146,7 +148,10 @@ impl Process {
     /// When it still runs after `within`.
     pub async fn wait(&self, within: Duration) -> Result<ExitStatus> {
         let what = format!("end of {} (log: {})", self.name, self.log.display());
-        wait_until(what, within, async || self.exit_status().ok_or_else(|| "running".into())).await
+        wait_until(what, within, async || {
+            self.exit_status().ok_or_else(|| "running".into())
+        })
+        .await
     }
 
     /// SIGTERM, then SIGKILL if it has not ended after `patience`. Returns how it ended.
@@ -175,7 +180,10 @@ impl Process {
     /// When the system refuses.
     pub fn kill(&self) -> Result<ExitStatus> {
         let mut child = self.child();
-        child.kill().and_then(|()| child.wait()).context(format!("kill {}", self.name))
+        child
+            .kill()
+            .and_then(|()| child.wait())
+            .context(format!("kill {}", self.name))
     }
 
     /// SIGSTOP: connections stay open and nobody answers.
@@ -215,9 +223,11 @@ impl Process {
             return Ok(());
         }
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        pid.map_or(Err(rustix::io::Errno::SRCH), |pid| kill_process(pid, signal))
-            .map_err(io::Error::from)
-            .context(what())
+        pid.map_or(Err(rustix::io::Errno::SRCH), |pid| {
+            kill_process(pid, signal)
+        })
+        .map_err(io::Error::from)
+        .context(what())
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {
@@ -227,7 +237,10 @@ impl Process {
 
 impl fmt::Debug for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Process").field("name", &self.name).field("pid", &self.pid).finish()
+        f.debug_struct("Process")
+            .field("name", &self.name)
+            .field("pid", &self.pid)
+            .finish_non_exhaustive()
     }
 }
 
@@ -246,15 +259,19 @@ fn fork(command: Command) -> io::Result<Child> {
         let (requests, inbox) = mpsc::channel::<Request>();
         // The sender is a static, so the loop has no other end than the process's. Should the
         // thread not start, the send below fails and says so.
-        let _ = std::thread::Builder::new().name("forker".into()).spawn(move || {
-            for (mut command, reply) in inbox {
-                let _ = reply.send(command.spawn());
-            }
-        });
+        let _ = std::thread::Builder::new()
+            .name("forker".into())
+            .spawn(move || {
+                for (mut command, reply) in inbox {
+                    let _ = reply.send(command.spawn());
+                }
+            });
         requests
     });
     let gone = |_| io::Error::other("the thread that starts children is gone");
     let (reply, answer) = mpsc::sync_channel(1);
-    forker.send((command, reply)).map_err(|_| gone(mpsc::RecvError))?;
+    forker
+        .send((command, reply))
+        .map_err(|_| gone(mpsc::RecvError))?;
     answer.recv().map_err(gone)?
 }

@@ -27,7 +27,11 @@ pub fn handler_rules() -> Vec<PolicyRule> {
         ("", "pods/eviction", &["create"]),
         ("apps", "daemonsets", &["list"]),
         ("policy", "poddisruptionbudgets", &["list", "watch"]),
-        ("authorization.k8s.io", "selfsubjectaccessreviews", &["create"]),
+        (
+            "authorization.k8s.io",
+            "selfsubjectaccessreviews",
+            &["create"],
+        ),
     ]
     .map(|(group, resource, verbs)| rule(group, resource, verbs))
     .into()
@@ -58,7 +62,13 @@ pub fn without(rules: Vec<PolicyRule>, verb: &str, resource: &str) -> Vec<Policy
 /// # Errors
 /// When the API server refuses.
 pub async fn allow_handlers(admin: &Client) -> Result<()> {
-    allow(admin, "spot-tests-handlers", Who::Group(HANDLERS), handler_rules()).await
+    allow(
+        admin,
+        "spot-tests-handlers",
+        Who::Group(HANDLERS),
+        handler_rules(),
+    )
+    .await
 }
 
 /// Gives `rules` to `who`, under `name` (which replaces what was given under that name).
@@ -70,7 +80,10 @@ pub async fn allow_handlers(admin: &Client) -> Result<()> {
 /// When the API server refuses.
 pub async fn allow(admin: &Client, name: &str, who: Who<'_>, rules: Vec<PolicyRule>) -> Result<()> {
     let force = PatchParams::apply("spot-tests").force();
-    let metadata = ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() };
+    let metadata = ObjectMeta {
+        name: Some(name.into()),
+        ..ObjectMeta::default()
+    };
     let role = ClusterRole {
         metadata: metadata.clone(),
         rules: Some(rules),

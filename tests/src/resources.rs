@@ -34,12 +34,21 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
         .map(|(_, rest)| rest.split_whitespace().collect())
         .unwrap_or_default();
     // utime and stime are fields 14 and 15 of proc(5); what follows the name starts with 3.
-    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u32>().ok());
+    let ticks = |index: usize| {
+        fields
+            .get(index)
+            .and_then(|field| field.parse::<u32>().ok())
+    };
     let (Some(user), Some(system)) = (ticks(11), ticks(12)) else {
-        return Err(Error::Usage(format!("/proc/{pid}/stat is not as proc(5) says")));
+        return Err(Error::Usage(format!(
+            "/proc/{pid}/stat is not as proc(5) says"
+        )));
     };
     let per_second = rustix::param::clock_ticks_per_second();
-    let per_second = u32::try_from(per_second).ok().filter(|rate| *rate > 0).unwrap_or(100);
+    let per_second = u32::try_from(per_second)
+        .ok()
+        .filter(|rate| *rate > 0)
+        .unwrap_or(100);
     Ok(Duration::from_secs(1) * (user + system) / per_second)
 }
 
@@ -57,7 +66,8 @@ pub async fn cpu_share(pid: u32, period: Duration) -> Result<f64> {
 /// Whether there is a process of this id that has not ended (a zombie has).
 pub fn is_alive(pid: u32) -> bool {
     read(pid, "stat").is_ok_and(|stat| {
-        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+        stat.rsplit_once(')')
+            .is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
     })
 }
 

@@ -53,7 +53,9 @@ impl Drop for Scratch {
 
 /// Removes what dead processes left. Best effort: another process may be doing the same.
 fn sweep(parent: &Path) {
-    let Ok(entries) = parent.read_dir() else { return };
+    let Ok(entries) = parent.read_dir() else {
+        return;
+    };
     for path in entries.flatten().map(|entry| entry.path()) {
         if is_ours(&path) && Lock::try_acquire(&path.join(OWNER)).is_some() {
             let _ = std::fs::remove_dir_all(&path);
@@ -63,6 +65,8 @@ fn sweep(parent: &Path) {
 
 /// Only directories whose owner has written its lock: one without may be in the making.
 fn is_ours(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX))
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name.starts_with(PREFIX))
         && path.join(OWNER).is_file()
 }

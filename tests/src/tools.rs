@@ -15,6 +15,8 @@ use crate::{Error, Result, error::Context as _, lock::Lock};
 /// The Go module that pins Kubernetes and etcd.
 const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/control-plane");
 const GO_MOD: &str = include_str!("../control-plane/go.mod");
+/// How directories of unfinished builds begin.
+const ATTEMPT: &str = "build-";
 const GO_SUM: &str = include_str!("../control-plane/go.sum");
 
 /// A program that the harness starts.
@@ -128,7 +130,8 @@ impl Tools {
 
     /// Where `tool` is. It is there if it was among those that [`Tools::ensure`] was given.
     pub fn path(&self, tool: Tool) -> PathBuf {
-        tool.in_assets().unwrap_or_else(|| self.dir.join(tool.name()))
+        tool.in_assets()
+            .unwrap_or_else(|| self.dir.join(tool.name()))
     }
 
     /// The directory that tools are built into.
@@ -137,18 +140,25 @@ impl Tools {
     }
 
     fn ensure_blocking(wanted: &[Tool]) -> Result<Self> {
-        let tools = Self { dir: cache_dir()?.join(format!("tools-{:016x}", fingerprint())) };
+        let tools = Self {
+            dir: cache_dir()?.join(format!("tools-{:016x}", fingerprint())),
+        };
         let missing = |tools: &Self| -> Vec<Tool> {
-            wanted.iter().copied().filter(|tool| !tools.path(*tool).is_file()).collect()
+            wanted
+                .iter()
+                .copied()
+                .filter(|tool| !tools.path(*tool).is_file())
+                .collect()
         };
         if missing(&tools).is_empty() {
             return Ok(tools);
         }
         std::fs::create_dir_all(&tools.dir).context(format!("make {}", tools.dir.display()))?;
         let _lock = Lock::acquire(
-            &tools.dir.join("build.lock"),
+            &tools.dir.join("lock"),
             "waiting for another process that builds the control plane ...",
         )?;
+        tools.sweep();
         // Again, now that nobody else builds.
         let missing = missing(&tools);
         let count = missing.len();
@@ -164,11 +174,20 @@ impl Tools {
         Ok(tools)
     }
 
+    /// Removes what builds that were killed have left. Called with the lock held.
+    fn sweep(&self) {
+        for entry in self.dir.read_dir().into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(ATTEMPT) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
     /// Builds into a directory beside, then renames: a tool is there whole or not at all.
     fn build(&self, tool: Tool) -> Result<()> {
         let name = tool.name();
         let attempt = tempfile::Builder::new()
-            .prefix("build-")
+            .prefix(ATTEMPT)
             .tempdir_in(&self.dir)
             .context(format!("make a directory in {}", self.dir.display()))?;
         let built = attempt.path().join(name);
@@ -192,7 +211,11 @@ impl Tools {
 /// # Errors
 /// When neither `XDG_CACHE_HOME` nor `HOME` is set.
 pub fn cache_dir() -> Result<PathBuf> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     set("XDG_CACHE_HOME")
         .or_else(|| set("HOME").map(|home| home.join(".cache")))
         .map(|cache| cache.join("spot-tests"))
@@ -201,14 +224,18 @@ pub fn cache_dir() -> Result<PathBuf> {
 
 fn go(tool: Tool, bin: &Path, built: &Path) -> Command {
     let mut go = Command::new("go");
-    go.env("CGO_ENABLED", "0").env("GOWORK", "off").env_remove("GOFLAGS").current_dir(MODULE);
+    go.env("CGO_ENABLED", "0")
+        .env("GOWORK", "off")
+        .env_remove("GOFLAGS")
+        .current_dir(MODULE);
     match tool.recipe() {
         Recipe::Pinned(package) => {
             go.args(["build", "-trimpath", "-ldflags", &version_flags(), "-o"]);
             go.arg(built).arg(package);
         }
         Recipe::Install(package) => {
-            go.env("GOBIN", bin).args(["install", "-trimpath", "-ldflags", "-s -w", package]);
+            go.env("GOBIN", bin)
+                .args(["install", "-trimpath", "-ldflags", "-s -w", package]);
         }
     }
     go

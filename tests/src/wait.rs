@@ -29,7 +29,11 @@ pub async fn wait_until<T>(
             Err(_) => last = format!("{last} (the last look did not return)"),
         }
         if Instant::now() + LOOK_EVERY >= end {
-            return Err(Error::Timeout { what: what.into(), within, last });
+            return Err(Error::Timeout {
+                what: what.into(),
+                within,
+                last,
+            });
         }
         sleep(LOOK_EVERY).await;
     }

@@ -142,7 +142,10 @@ impl NodeSpec {
                 ..core::NodeSpec::default()
             }),
             status: Some(NodeStatus {
-                addresses: Some(vec![NodeAddress { type_: "Hostname".into(), address: name }]),
+                addresses: Some(vec![NodeAddress {
+                    type_: "Hostname".into(),
+                    address: name,
+                }]),
                 allocatable: Some(capacity.clone()),
                 capacity: Some(capacity),
                 node_info: Some(NodeSystemInfo {
@@ -167,13 +170,23 @@ impl Cluster {
         let node = spec.build(self.namespace(), &boot_id);
         let name = node.metadata.name.clone().unwrap_or_default();
         let api = self.nodes();
-        api.create(&PostParams::default(), &node).await.context(format!("make node {name}"))?;
+        api.create(&PostParams::default(), &node)
+            .await
+            .context(format!("make node {name}"))?;
         wait_until(format!("node {name} ready"), SOON, async || {
             let node = api.get(&name).await.map_err(|error| error.to_string())?;
-            if is_schedulable(&node) { Ok(()) } else { Err(format!("{:?}", node.spec)) }
+            if is_schedulable(&node) {
+                Ok(())
+            } else {
+                Err(format!("{:?}", node.spec))
+            }
         })
         .await?;
-        Ok(Node { name, instance_id: spec.instance_id.clone(), boot_id })
+        Ok(Node {
+            name,
+            instance_id: spec.instance_id.clone(),
+            boot_id,
+        })
     }
 
     /// All nodes of the control plane, other clusters' too.
@@ -186,7 +199,10 @@ impl Cluster {
     /// # Errors
     /// When the API server refuses.
     pub async fn node(&self, name: &str) -> Result<core::Node> {
-        self.nodes().get(name).await.context(format!("get node {name}"))
+        self.nodes()
+            .get(name)
+            .await
+            .context(format!("get node {name}"))
     }
 
     /// Sets or clears `spec.unschedulable`.

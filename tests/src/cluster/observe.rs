@@ -68,20 +68,24 @@ impl Cluster {
     /// # Errors
     /// When they are not, within a generous time.
     pub async fn wait_ready(&self, app: &str, count: usize) -> Result<Vec<Pod>> {
-        wait_until(format!("{count} ready pods of {app}"), PODS_START, async || {
-            let pods = self.pods(app).await.map_err(|error| error.to_string())?;
-            let total = pods.len();
-            let ready: Vec<Pod> = pods
-                .into_iter()
-                .filter(|pod| pod.metadata.deletion_timestamp.is_none() && is_ready(pod))
-                .filter(|pod| pod.status.as_ref().is_some_and(|s| s.pod_ip.is_some()))
-                .collect();
-            if ready.len() == count {
-                Ok(ready)
-            } else {
-                Err(format!("{total} pods, {} ready", ready.len()))
-            }
-        })
+        wait_until(
+            format!("{count} ready pods of {app}"),
+            PODS_START,
+            async || {
+                let pods = self.pods(app).await.map_err(|error| error.to_string())?;
+                let total = pods.len();
+                let ready: Vec<Pod> = pods
+                    .into_iter()
+                    .filter(|pod| pod.metadata.deletion_timestamp.is_none() && is_ready(pod))
+                    .filter(|pod| pod.status.as_ref().is_some_and(|s| s.pod_ip.is_some()))
+                    .collect();
+                if ready.len() == count {
+                    Ok(ready)
+                } else {
+                    Err(format!("{total} pods, {} ready", ready.len()))
+                }
+            },
+        )
         .await
     }
 
@@ -111,7 +115,10 @@ impl Cluster {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         let what = format!("evict {name}");
         let eviction = Eviction {
-            metadata: ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(name.into()),
+                ..ObjectMeta::default()
+            },
             delete_options: Some(DeleteOptions {
                 grace_period_seconds: grace.map(Into::into),
                 ..Default::default()
@@ -131,10 +138,19 @@ impl Cluster {
     /// When the API server refuses.
     pub async fn delete_pod(&self, pod: &Pod) -> Result<()> {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
-        let mut params = DeleteParams::default();
-        params.preconditions =
-            Some(Preconditions { uid: pod.metadata.uid.clone(), resource_version: None });
-        self.api::<Pod>().delete(name, &params).await.map(drop).context(format!("delete {name}"))
+        let same = Preconditions {
+            uid: pod.metadata.uid.clone(),
+            resource_version: None,
+        };
+        let params = DeleteParams {
+            preconditions: Some(same),
+            ..DeleteParams::default()
+        };
+        self.api::<Pod>()
+            .delete(name, &params)
+            .await
+            .map(drop)
+            .context(format!("delete {name}"))
     }
 
     /// What is behind a Service, in the order of the pods' names.
@@ -151,7 +167,10 @@ impl Cluster {
             .map(|endpoint| {
                 let conditions = endpoint.conditions.unwrap_or_default();
                 Endpoint {
-                    pod: endpoint.target_ref.and_then(|pod| pod.name).unwrap_or_default(),
+                    pod: endpoint
+                        .target_ref
+                        .and_then(|pod| pod.name)
+                        .unwrap_or_default(),
                     address: endpoint.addresses.into_iter().next().unwrap_or_default(),
                     ready: conditions.ready.unwrap_or_default(),
                     serving: conditions.serving.unwrap_or_default(),
@@ -169,18 +188,22 @@ impl Cluster {
     /// When it does not, within a generous time.
     pub async fn wait_budget(&self, name: &str, disruptions: i32) -> Result<()> {
         let api = self.api::<PodDisruptionBudget>();
-        wait_until(format!("budget {name} at {disruptions}"), PODS_START, async || {
-            let budget = api.get(name).await.map_err(|error| error.to_string())?;
-            match budget.status {
-                Some(status)
-                    if status.observed_generation == budget.metadata.generation
-                        && status.disruptions_allowed == Some(disruptions) =>
-                {
-                    Ok(())
+        wait_until(
+            format!("budget {name} at {disruptions}"),
+            PODS_START,
+            async || {
+                let budget = api.get(name).await.map_err(|error| error.to_string())?;
+                match budget.status {
+                    Some(status)
+                        if status.observed_generation == budget.metadata.generation
+                            && status.disruptions_allowed == Some(disruptions) =>
+                    {
+                        Ok(())
+                    }
+                    status => Err(format!("{status:?}")),
                 }
-                status => Err(format!("{status:?}")),
-            }
-        })
+            },
+        )
         .await
     }
 

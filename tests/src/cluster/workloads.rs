@@ -192,11 +192,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When the API server refuses.
-    pub async fn budget(
-        &self,
-        workload: &Workload,
-        budget: Budget,
-    ) -> Result<PodDisruptionBudget> {
+    pub async fn budget(&self, workload: &Workload, budget: Budget) -> Result<PodDisruptionBudget> {
         let (field, count) = match budget {
             Budget::MinAvailable(count) => ("minAvailable", count),
             Budget::MaxUnavailable(count) => ("maxUnavailable", count),
@@ -247,7 +243,11 @@ impl Cluster {
         let nodes = self.nodes().list(&ours).await.context("list nodes")?;
         Ok(nodes
             .into_iter()
-            .filter(|node| !node.spec.as_ref().is_some_and(|s| s.unschedulable == Some(true)))
+            .filter(|node| {
+                node.spec
+                    .as_ref()
+                    .is_none_or(|spec| spec.unschedulable != Some(true))
+            })
             .filter_map(|node| node.metadata.name)
             .filter(|other| other != name)
             .collect())
@@ -262,9 +262,16 @@ impl Cluster {
             + DeserializeOwned,
         K::DynamicType: Default,
     {
-        let what = format!("make {} {}", K::kind(&K::DynamicType::default()), object["metadata"]);
+        let what = format!(
+            "make {} {}",
+            K::kind(&K::DynamicType::default()),
+            object["metadata"]
+        );
         let object: K = serde_json::from_value(object)
             .map_err(|error| Error::Usage(format!("{what}: {error}")))?;
-        self.api().create(&PostParams::default(), &object).await.context(what)
+        self.api()
+            .create(&PostParams::default(), &object)
+            .await
+            .context(what)
     }
 }

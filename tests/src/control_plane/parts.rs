@@ -29,6 +29,17 @@ pub enum Part {
     Kubelets,
 }
 
+impl Part {
+    /// All parts.
+    pub const ALL: [Self; 5] = [
+        Self::ApiServer,
+        Self::Etcd,
+        Self::ControllerManager,
+        Self::Scheduler,
+        Self::Kubelets,
+    ];
+}
+
 /// Requests per second that the parts may make: none of them shall be what a test measures.
 const QPS: u32 = 1000;
 
@@ -69,7 +80,11 @@ pub(super) fn audit_log(dir: &Path) -> PathBuf {
 pub(super) fn etcd(tools: &Tools, dir: &Path, port: u16) -> Spec {
     let url = format!("http://127.0.0.1:{port}");
     spec(tools, dir, Tool::Etcd)
-        .args(["--unsafe-no-fsync", "--log-level=warn", "--listen-peer-urls=http://127.0.0.1:0"])
+        .args([
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+            "--listen-peer-urls=http://127.0.0.1:0",
+        ])
         // Port 0 in the peer's address: nobody joins.
         .arg("--initial-advertise-peer-urls=http://127.0.0.1:0")
         .arg("--initial-cluster=default=http://127.0.0.1:0")
@@ -89,8 +104,14 @@ pub(super) fn api_server(
         .args(["--bind-address=127.0.0.1", "--external-hostname=127.0.0.1"])
         // Nobody reaches it through the service `kubernetes`, which cannot point at loopback.
         .arg("--endpoint-reconciler-type=none")
-        .args(["--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction"])
-        .args(["--service-cluster-ip-range=10.96.0.0/16", "--allow-privileged=true"])
+        .args([
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
+        ])
+        .args([
+            "--service-cluster-ip-range=10.96.0.0/16",
+            "--allow-privileged=true",
+        ])
         .args(["--profiling=false", "--watch-cache=true"])
         .arg(flag("etcd-servers", format!("http://127.0.0.1:{etcd}")))
         .arg(flag("secure-port", port.to_string()))
@@ -99,8 +120,14 @@ pub(super) fn api_server(
         .arg(flag("tls-private-key-file", &certificates.server_key))
         .arg(flag("token-auth-file", dir.join("tokens.csv")))
         .arg("--service-account-issuer=https://kubernetes.default.svc")
-        .arg(flag("service-account-key-file", &certificates.service_account_public_key))
-        .arg(flag("service-account-signing-key-file", &certificates.service_account_key))
+        .arg(flag(
+            "service-account-key-file",
+            &certificates.service_account_public_key,
+        ))
+        .arg(flag(
+            "service-account-signing-key-file",
+            &certificates.service_account_key,
+        ))
         .arg(flag("audit-policy-file", dir.join("audit-policy.json")))
         .arg(flag("audit-log-path", audit_log(dir)))
         // One file, written before the request returns.
@@ -108,19 +135,24 @@ pub(super) fn api_server(
 }
 
 /// The parts that are clients of the API server.
-pub(super) fn clients(
-    tools: &Tools,
-    dir: &Path,
-    certificates: &Certificates,
-) -> [(Part, Spec); 3] {
+pub(super) fn clients(tools: &Tools, dir: &Path, certificates: &Certificates) -> [(Part, Spec); 3] {
     let controller_manager = spec(tools, dir, Tool::KubeControllerManager)
-        .arg(flag("kubeconfig", kubeconfig_path(dir, users::CONTROLLER_MANAGER)))
-        .args(["--controllers=*,-node-ipam-controller", "--leader-elect=false"])
+        .arg(flag(
+            "kubeconfig",
+            kubeconfig_path(dir, users::CONTROLLER_MANAGER),
+        ))
+        .args([
+            "--controllers=*,-node-ipam-controller",
+            "--leader-elect=false",
+        ])
         .args(["--secure-port=0", "--profiling=false"])
         .arg(flag("kube-api-qps", QPS.to_string()))
         .arg(flag("kube-api-burst", (2 * QPS).to_string()))
         .arg(flag("root-ca-file", &certificates.ca))
-        .arg(flag("service-account-private-key-file", &certificates.service_account_key));
+        .arg(flag(
+            "service-account-private-key-file",
+            &certificates.service_account_key,
+        ));
     let scheduler = spec(tools, dir, Tool::KubeScheduler)
         .args(["--secure-port=0", "--profiling=false"])
         .arg(flag("config", dir.join("scheduler.json")));
@@ -135,7 +167,11 @@ pub(super) fn clients(
 }
 
 fn spec(tools: &Tools, dir: &Path, tool: Tool) -> Spec {
-    Spec::new(tool.name(), &tools.path(tool), &dir.join(format!("{}.log", tool.name())))
+    Spec::new(
+        tool.name(),
+        &tools.path(tool),
+        &dir.join(format!("{}.log", tool.name())),
+    )
 }
 
 fn flag(name: &str, value: impl AsRef<std::ffi::OsStr>) -> std::ffi::OsString {

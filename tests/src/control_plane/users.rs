@@ -46,9 +46,20 @@ impl Users {
             .into_iter()
             .chain(handlers.map(|name| (name, Some(HANDLERS))))
             .chain([SCHEDULER, "nobody"].map(|name| (name.to_owned(), None)))
-            .map(|(name, group)| (name, User { token: random_token(), group }))
+            .map(|(name, group)| {
+                (
+                    name,
+                    User {
+                        token: random_token(),
+                        group,
+                    },
+                )
+            })
             .collect();
-        Self { users, handed_out: AtomicUsize::new(0) }
+        Self {
+            users,
+            handed_out: AtomicUsize::new(0),
+        }
     }
 
     pub(super) fn take_handler(&self) -> Result<String> {
@@ -56,7 +67,9 @@ impl Users {
         if number < NUMBERED {
             Ok(numbered(number))
         } else {
-            Err(Error::Usage(format!("all {NUMBERED} handler users are taken")))
+            Err(Error::Usage(format!(
+                "all {NUMBERED} handler users are taken"
+            )))
         }
     }
 
@@ -79,7 +92,9 @@ impl Users {
 
     pub(super) fn config(&self, user: &str, port: u16, ca: &Path) -> Result<Config> {
         let url = url(port);
-        let url = url.parse().map_err(|error| Error::Usage(format!("{url}: {error}")))?;
+        let url = url
+            .parse()
+            .map_err(|error| Error::Usage(format!("{url}: {error}")))?;
         let mut config = Config::new(url);
         config.root_cert_file = Some(ca.into());
         config.auth_info.token = Some(self.token(user)?.to_owned().into());

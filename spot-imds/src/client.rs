@@ -1,0 +1,532 @@
+//! A client of the instance metadata service, version 2 of its protocol only.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{DATE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::{Method, Request, Response, StatusCode};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use crate::decode::{self, DecodeError, SpotAction};
+use crate::error::ImdsError;
+use crate::options::{self, ConfigError, Endpoint, within};
+use crate::quote::excerpt;
+use crate::token::Token;
+use crate::transport::{HttpTransport, Transport, TransportError};
+
+/// Where the spot interruption notice is, below `/latest/meta-data/`.
+pub const INSTANCE_ACTION: &str = "spot/instance-action";
+
+const TOKEN_PATH: &str = "/latest/api/token";
+const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
+const TOKEN_TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
+const AGENT: &str = concat!("spot-imds/", env!("CARGO_PKG_VERSION"));
+
+/// The `Date`s that are believed: a clock that was never set shows less.
+const SANE_DATES: std::ops::Range<i64> = 1_577_836_800..4_102_444_800; // the years 2020 to 2099
+
+/// A reply of the metadata service. Its `Debug` shows the length of the body alone: some
+/// metadata is secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Document {
+    body: Bytes,
+    date: Option<Timestamp>,
+    received: Instant,
+}
+
+impl Document {
+    /// The body as it came.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The body as text, where it is UTF-8.
+    pub fn text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.body).ok()
+    }
+
+    /// What the service's clock showed (the `Date` header, whole seconds, rounded down), where
+    /// it says so and it is a time of the years 2020 to 2099.
+    pub fn date(&self) -> Option<Timestamp> {
+        self.date
+    }
+
+    /// When the whole reply had been read.
+    pub fn received(&self) -> Instant {
+        self.received
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document")
+            .field("length", &self.body.len())
+            .field("date", &self.date)
+            .field("received", &self.received)
+            .finish()
+    }
+}
+
+/// Puts an [`ImdsClient`] together.
+#[derive(Clone)]
+pub struct ImdsClientBuilder {
+    endpoint: String,
+    request_timeout: Duration,
+    max_body: usize,
+    token_ttl: u32,
+    transport: Option<Arc<dyn Transport>>,
+}
+
+impl ImdsClientBuilder {
+    /// The service's URL: `http://HOST[:PORT]`, without a path
+    /// ([`options::DEFAULT_ENDPOINT`] unless set). IPv6 addresses go in brackets.
+    #[must_use]
+    pub fn endpoint(mut self, url: impl Into<String>) -> Self {
+        self.endpoint = url.into();
+        self
+    }
+
+    /// How long one exchange may take: connecting, and the reply to its last byte
+    /// ([`options::DEFAULT_REQUEST_TIMEOUT`] unless set, within
+    /// [`options::REQUEST_TIMEOUTS`]).
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// The longest body that is read, in bytes ([`options::DEFAULT_MAX_BODY`] unless set,
+    /// within [`options::MAX_BODIES`]).
+    #[must_use]
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// The life of a session token that is asked for, in seconds
+    /// ([`options::DEFAULT_TOKEN_TTL`] unless set, within [`options::TOKEN_TTLS`]).
+    #[must_use]
+    pub fn token_ttl(mut self, seconds: u32) -> Self {
+        self.token_ttl = seconds;
+        self
+    }
+
+    /// Another way to the service than TCP, for tests and simulations.
+    #[must_use]
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    /// The client. No request is made yet, and no runtime is needed.
+    ///
+    /// # Errors
+    /// [`ConfigError`], for the first setting that cannot be used.
+    pub fn build(self) -> Result<ImdsClient, ConfigError> {
+        let endpoint = Endpoint::parse(&self.endpoint)?;
+        let request_timeout = within(
+            self.request_timeout,
+            &options::REQUEST_TIMEOUTS,
+            ConfigError::RequestTimeout,
+        )?;
+        let max_body = within(self.max_body, &options::MAX_BODIES, ConfigError::MaxBody)?;
+        let token_ttl = within(self.token_ttl, &options::TOKEN_TTLS, ConfigError::TokenTtl)?;
+        let transport = self
+            .transport
+            .unwrap_or_else(|| Arc::new(HttpTransport::new(request_timeout)));
+        Ok(ImdsClient(Arc::new(Inner {
+            endpoint,
+            request_timeout,
+            max_body,
+            token_ttl,
+            transport,
+            token: Mutex::new(None),
+        })))
+    }
+}
+
+/// A client of the metadata service. Clones share its connection and its session token.
+///
+/// Requests are made one after the other, each with a timeout and a cap on its body. A session
+/// token is had before the first, replaced before it expires, and dropped when the service no
+/// longer takes it (401); the request is then made once more with a fresh one. So a call makes
+/// four exchanges at the most. Beyond that nothing is retried here:
+/// [`ImdsSource`](crate::source::ImdsSource) does that.
+///
+/// # Cancel safety
+/// Every method can be dropped at any await: what it has learnt (a token) is kept, the exchange
+/// that was under way is given up, and other callers go on.
+#[derive(Clone)]
+pub struct ImdsClient(Arc<Inner>);
+
+struct Inner {
+    endpoint: Endpoint,
+    request_timeout: Duration,
+    max_body: usize,
+    token_ttl: u32,
+    transport: Arc<dyn Transport>,
+    /// Locked for the whole of a call: requests are serial, on one connection.
+    token: Mutex<Option<Token>>,
+}
+
+impl fmt::Debug for ImdsClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ImdsClient")
+            .field("endpoint", &self.0.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ImdsClient {
+    /// A client with the defaults of [`options`], to be changed.
+    pub fn builder() -> ImdsClientBuilder {
+        ImdsClientBuilder {
+            endpoint: options::DEFAULT_ENDPOINT.to_owned(),
+            request_timeout: options::DEFAULT_REQUEST_TIMEOUT,
+            max_body: options::DEFAULT_MAX_BODY,
+            token_ttl: options::DEFAULT_TOKEN_TTL,
+            transport: None,
+        }
+    }
+
+    /// What is announced to this Spot instance; `None` where nothing is. For a deadline that is
+    /// anchored by the service's own clock, [`get`](Self::get) [`INSTANCE_ACTION`] and see
+    /// [`SpotAction::deadline`].
+    ///
+    /// # Errors
+    /// [`ImdsError`].
+    pub async fn instance_action(&self) -> Result<Option<SpotAction>, ImdsError> {
+        self.read(INSTANCE_ACTION, decode::instance_action).await
+    }
+
+    /// The identity of this instance, for example `i-0123456789abcdef0`; `None` where the
+    /// service knows none.
+    ///
+    /// # Errors
+    /// [`ImdsError`].
+    pub async fn instance_id(&self) -> Result<Option<String>, ImdsError> {
+        self.read("instance-id", decode::value).await
+    }
+
+    /// How this instance was bought: `spot`, `on-demand`, …
+    ///
+    /// # Errors
+    /// [`ImdsError`].
+    pub async fn instance_life_cycle(&self) -> Result<Option<String>, ImdsError> {
+        self.read("instance-life-cycle", decode::value).await
+    }
+
+    /// The availability zone, for example `eu-west-1a`.
+    ///
+    /// # Errors
+    /// [`ImdsError`].
+    pub async fn availability_zone(&self) -> Result<Option<String>, ImdsError> {
+        self.read("placement/availability-zone", decode::value)
+            .await
+    }
+
+    /// The region, for example `eu-west-1`.
+    ///
+    /// # Errors
+    /// [`ImdsError`].
+    pub async fn region(&self) -> Result<Option<String>, ImdsError> {
+        self.read("placement/region", decode::value).await
+    }
+
+    /// Any metadata, by its path below `/latest/meta-data/`; `None` where there is none (404).
+    ///
+    /// # Errors
+    /// [`ImdsError`]; [`ImdsError::InvalidPath`] for a path with characters that would have to
+    /// be percent-encoded, with a query, or with a step `.` or `..`.
+    pub async fn get(&self, path: &str) -> Result<Option<Document>, ImdsError> {
+        self.0.get(&meta_data(path)?).await
+    }
+
+    async fn read<T>(
+        &self,
+        path: &str,
+        decode: fn(&[u8]) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, ImdsError> {
+        let Some(document) = self.get(path).await? else {
+            return Ok(None);
+        };
+        decode(document.body())
+            .map(Some)
+            .map_err(|source| malformed(path, source))
+    }
+}
+
+impl Inner {
+    async fn get(&self, path: &str) -> Result<Option<Document>, ImdsError> {
+        let mut token = self.token.lock().await;
+        let mut response = self.get_once(path, &mut token).await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            *token = None;
+            response = self.get_once(path, &mut token).await?;
+        }
+        let received = Instant::now();
+        match response.status() {
+            StatusCode::OK | StatusCode::NOT_FOUND => {
+                if let (Some(token), Some(left)) = (&mut *token, ttl(response.headers())) {
+                    token.shorten(left, received);
+                }
+            }
+            StatusCode::UNAUTHORIZED => *token = None,
+            _ => {}
+        }
+        match response.status() {
+            StatusCode::OK => {
+                let date = date(response.headers());
+                Ok(Some(Document {
+                    body: response.into_body(),
+                    date,
+                    received,
+                }))
+            }
+            StatusCode::NOT_FOUND => Ok(None),
+            status => Err(unexpected(path, status)),
+        }
+    }
+
+    async fn get_once(
+        &self,
+        path: &str,
+        token: &mut Option<Token>,
+    ) -> Result<Response<Bytes>, ImdsError> {
+        let secret = self.fresh(token).await?;
+        self.exchange(path, Method::GET, (TOKEN, secret)).await
+    }
+
+    /// A token that can be used, as a header; a new one where it is time for that.
+    async fn fresh(&self, slot: &mut Option<Token>) -> Result<HeaderValue, ImdsError> {
+        let now = Instant::now();
+        if let Some(token) = slot.as_ref().filter(|token| !token.is_due(now)) {
+            return Ok(token.header());
+        }
+        let issued = self.issue().await;
+        let now = Instant::now();
+        match (issued, slot.as_mut().filter(|token| token.is_valid(now))) {
+            (Ok(token), _) => Ok(slot.insert(token).header()),
+            // The old one will do for a while.
+            (Err(_), Some(token)) => {
+                token.postpone(now);
+                Ok(token.header())
+            }
+            (Err(error), None) => {
+                *slot = None;
+                Err(error)
+            }
+        }
+    }
+
+    async fn issue(&self) -> Result<Token, ImdsError> {
+        let asked = Instant::now();
+        let ask = (TOKEN_TTL, HeaderValue::from(self.token_ttl));
+        let response = self.exchange(TOKEN_PATH, Method::PUT, ask).await?;
+        if response.status() != StatusCode::OK {
+            return Err(unexpected(TOKEN_PATH, response.status()));
+        }
+        let wanted = Duration::from_secs(self.token_ttl.into());
+        let life = ttl(response.headers()).map_or(wanted, |granted| granted.min(wanted));
+        Token::new(response.body(), life, asked).ok_or(ImdsError::MalformedToken)
+    }
+
+    /// One request and its whole reply, or a typed error within the timeout.
+    async fn exchange(
+        &self,
+        path: &str,
+        method: Method,
+        (name, value): (HeaderName, HeaderValue),
+    ) -> Result<Response<Bytes>, ImdsError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(self.endpoint.join(path))
+            .header(name, value)
+            .header(USER_AGENT, AGENT)
+            .body(Bytes::new())
+            .map_err(|_| ImdsError::InvalidPath {
+                path: excerpt(path.as_bytes()),
+            })?;
+        let endpoint = || self.endpoint.to_string();
+        let too_large = || ImdsError::TooLarge {
+            path: path.to_owned(),
+            limit: self.max_body,
+        };
+        let timed_out = || ImdsError::TimedOut {
+            endpoint: endpoint(),
+            after: self.request_timeout,
+        };
+        match timeout(
+            self.request_timeout,
+            self.transport.send(request, self.max_body),
+        )
+        .await
+        {
+            Ok(Ok(response)) if response.body().len() > self.max_body => Err(too_large()),
+            Ok(Ok(response)) => Ok(response),
+            Err(_) | Ok(Err(TransportError::ConnectTimedOut)) => Err(timed_out()),
+            Ok(Err(TransportError::TooLarge)) => Err(too_large()),
+            Ok(Err(TransportError::Connect(source))) => Err(ImdsError::Unreachable {
+                endpoint: endpoint(),
+                source,
+            }),
+            Ok(Err(TransportError::Broken(source))) => Err(ImdsError::Broken {
+                endpoint: endpoint(),
+                source,
+            }),
+        }
+    }
+}
+
+/// A body that is not what its path, below `/latest/meta-data/`, promises.
+pub(crate) fn malformed(path: &str, source: DecodeError) -> ImdsError {
+    ImdsError::Malformed {
+        path: format!("/latest/meta-data/{path}"),
+        source,
+    }
+}
+
+fn meta_data(path: &str) -> Result<String, ImdsError> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/:@!$&'()*+,;=%".contains(&b);
+    let relative = path.trim_start_matches('/');
+    if relative.is_empty()
+        || !relative.bytes().all(is_plain)
+        || relative.split('/').any(|step| step == "." || step == "..")
+    {
+        return Err(ImdsError::InvalidPath {
+            path: excerpt(path.as_bytes()),
+        });
+    }
+    Ok(format!("/latest/meta-data/{relative}"))
+}
+
+fn unexpected(path: &str, status: StatusCode) -> ImdsError {
+    let path = path.to_owned();
+    match status {
+        StatusCode::UNAUTHORIZED => ImdsError::Unauthorized { path },
+        StatusCode::FORBIDDEN => ImdsError::Refused { path },
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => ImdsError::Unavailable {
+            path,
+            status: status.as_u16(),
+        },
+        _ => ImdsError::UnexpectedStatus {
+            path,
+            status: status.as_u16(),
+        },
+    }
+}
+
+/// The rest of a token's life that a reply tells, where it is one that EC2 could mean.
+fn ttl(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u32 = headers
+        .get(&TOKEN_TTL)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    options::TOKEN_TTLS
+        .contains(&seconds)
+        .then(|| Duration::from_secs(seconds.into()))
+}
+
+/// What the service's clock shows, where it is set (RFC 9110, "Date").
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    const PARSER: DateTimeParser = DateTimeParser::new().relaxed_weekday(true);
+    let date = PARSER.parse_timestamp(headers.get(DATE)?.as_bytes()).ok()?;
+    SANE_DATES.contains(&date.as_second()).then_some(date)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: HeaderName, value: &[u8]) -> HeaderMap {
+        [(name, HeaderValue::from_bytes(value).unwrap())]
+            .into_iter()
+            .collect()
+    }
+
+    #[test]
+    fn a_sane_date_is_believed_and_no_other() {
+        let read = |value: &str| date(&headers(DATE, value.as_bytes()));
+        let expected: Timestamp = "2026-03-01T10:20:30Z".parse().unwrap();
+        assert_eq!(read("Sun, 01 Mar 2026 10:20:30 GMT"), Some(expected));
+        assert_eq!(
+            read("Mon, 01 Mar 2026 10:20:30 GMT"),
+            Some(expected),
+            "wrong day of the week"
+        );
+        for odd in [
+            "Thu, 01 Jan 1970 00:00:00 GMT",
+            "Fri, 31 Dec 9999 23:59:59 GMT",
+            "",
+            "soon",
+        ] {
+            assert_eq!(read(odd), None, "{odd}");
+        }
+        assert_eq!(date(&headers(DATE, b"\xff\xfe")), None);
+        assert_eq!(date(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_life_is_believed_within_its_bounds() {
+        let read = |value: &str| ttl(&headers(TOKEN_TTL, value.as_bytes()));
+        assert_eq!(read(" 42 "), Some(Duration::from_secs(42)));
+        for odd in ["0", "-1", "21601", "99999999999999999999", "1.5", ""] {
+            assert_eq!(read(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn only_metadata_is_asked_for() {
+        assert_eq!(
+            meta_data("/tags/instance/a:b").unwrap(),
+            "/latest/meta-data/tags/instance/a:b"
+        );
+        for path in [
+            "",
+            "/",
+            "a b",
+            "a?b",
+            "a#b",
+            "../api/token",
+            "a/./b",
+            "é",
+            "a\r\nb",
+        ] {
+            assert!(
+                matches!(meta_data(path), Err(ImdsError::InvalidPath { .. })),
+                "{path:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        let builder = ImdsClient::builder;
+        assert!(builder().build().is_ok());
+        assert_eq!(
+            builder().token_ttl(0).build().unwrap_err(),
+            ConfigError::TokenTtl(0)
+        );
+        assert_eq!(
+            builder().max_body(0).build().unwrap_err(),
+            ConfigError::MaxBody(0)
+        );
+        let timeout = Duration::ZERO;
+        assert_eq!(
+            builder().request_timeout(timeout).build().unwrap_err(),
+            ConfigError::RequestTimeout(timeout)
+        );
+        assert!(matches!(
+            builder().endpoint("nowhere").build(),
+            Err(ConfigError::Endpoint { .. })
+        ));
+    }
+}

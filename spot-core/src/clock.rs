@@ -17,7 +17,10 @@ pub trait WallClock: Send + Sync {
 pub struct SystemClock;
 
 impl WallClock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the wall clock"
+    )]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
@@ -35,6 +38,9 @@ pub struct Now {
 impl Now {
     /// Reads both clocks.
     pub fn read(clock: &dyn WallClock) -> Self {
-        Self { instant: Instant::now(), wall: clock.now() }
+        Self {
+            instant: Instant::now(),
+            wall: clock.now(),
+        }
     }
 }

@@ -39,7 +39,10 @@ impl Deadline {
     /// ```
     pub fn anchored(wall: Timestamp, reference: Timestamp, now: Instant) -> Self {
         let left = Duration::try_from(wall.duration_since(reference)).unwrap_or_default();
-        Self { instant: now + left.min(HORIZON), wall }
+        Self {
+            instant: now + left.min(HORIZON),
+            wall,
+        }
     }
 
     /// The monotonic instant.
@@ -60,7 +63,11 @@ impl Deadline {
     /// The earlier of the two.
     #[must_use]
     pub fn nearer(self, other: Self) -> Self {
-        if other.instant < self.instant { other } else { self }
+        if other.instant < self.instant {
+            other
+        } else {
+            self
+        }
     }
 }
 

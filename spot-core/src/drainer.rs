@@ -58,8 +58,8 @@ pub trait Drainer: Send + Sync {
 pub enum DrainOutcome {
     /// All work has left.
     Complete,
-    /// The deadline came first.
-    DeadlineReached,
+    /// Work was left: the deadline came first, or nothing more could be done.
+    Incomplete,
     /// The order was taken back.
     Cancelled,
 }
@@ -69,7 +69,7 @@ impl DrainOutcome {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
-            Self::DeadlineReached => "deadline-reached",
+            Self::Incomplete => "incomplete",
             Self::Cancelled => "cancelled",
         }
     }

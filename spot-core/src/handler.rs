@@ -105,7 +105,10 @@ impl HandlerBuilder {
     /// The handler.
     pub fn build(self) -> Handler {
         let (readiness, _) = watch::channel(Readiness::default());
-        Handler { parts: self, readiness }
+        Handler {
+            parts: self,
+            readiness,
+        }
     }
 }
 
@@ -279,7 +282,8 @@ impl Driver {
                 let (send, receive) = watch::channel(order);
                 self.order = Some(send);
                 let drainer = Arc::clone(&self.drainer);
-                self.drains.spawn(async move { drainer.drain(receive).await });
+                self.drains
+                    .spawn(async move { drainer.drain(receive).await });
             }
             Effect::AmendDrain(order) => {
                 if let Some(current) = &self.order {

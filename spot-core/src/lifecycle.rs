@@ -242,12 +242,18 @@ impl Lifecycle {
         if !self.heard {
             return None;
         }
-        self.standing.values().filter(|s| s.remembered).filter_map(Standing::ends).min()
+        self.standing
+            .values()
+            .filter(|s| s.remembered)
+            .filter_map(Standing::ends)
+            .min()
     }
 
     /// Whether a drain runs.
     pub fn is_draining(&self) -> bool {
-        self.lead.as_ref().is_some_and(|l| matches!(l.drain, Drain::Running | Drain::Stopping))
+        self.lead
+            .as_ref()
+            .is_some_and(|l| matches!(l.drain, Drain::Running | Drain::Stopping))
     }
 
     /// Whether a notice now would be acted on.
@@ -265,7 +271,10 @@ impl Lifecycle {
             NodeState::NotOurs => missing.push("the node is another instance".to_owned()),
             NodeState::Ours { .. } => {}
         }
-        Readiness { ready: missing.is_empty(), missing }
+        Readiness {
+            ready: missing.is_empty(),
+            missing,
+        }
     }
 
     fn on_signal(&mut self, signal: Signal, out: &mut Outbox) {
@@ -280,18 +289,7 @@ impl Lifecycle {
                 out.tell.push(Occurrence::Identified(instance.clone()));
                 out.effects.push(Effect::Recall(Some(instance)));
             }
-            Signal::Raised(notice) => match self.standing.get_mut(&notice.id) {
-                Some(standing) => {
-                    standing.remembered = false;
-                    standing.notice.deadline = nearer(standing.notice.deadline, notice.deadline);
-                }
-                None => {
-                    let response = self.policy.response(notice.kind);
-                    out.tell.push(Occurrence::NoticeRaised { notice: notice.clone(), response });
-                    self.standing
-                        .insert(notice.id.clone(), Standing { notice, remembered: false });
-                }
-            },
+            Signal::Raised(notice) => self.on_raised(notice, out),
             Signal::Cancelled(id) => {
                 if self.standing.remove(&id).is_some() {
                     out.tell.push(Occurrence::NoticeCancelled(id));
@@ -307,22 +305,53 @@ impl Lifecycle {
         }
     }
 
+    fn on_raised(&mut self, notice: Notice, out: &mut Outbox) {
+        if let Some(standing) = self.standing.get_mut(&notice.id) {
+            standing.remembered = false;
+            standing.notice.deadline = nearer(standing.notice.deadline, notice.deadline);
+            return;
+        }
+        let response = self.policy.response(notice.kind);
+        out.tell.push(Occurrence::NoticeRaised {
+            notice: notice.clone(),
+            response,
+        });
+        self.standing.insert(
+            notice.id.clone(),
+            Standing {
+                notice,
+                remembered: false,
+            },
+        );
+    }
+
     fn on_recalled(&mut self, recall: Recall, now: Now, out: &mut Outbox) {
-        let Recall { memory, boot, verified } = recall;
+        let Recall {
+            memory,
+            boot,
+            verified,
+        } = recall;
         out.tell.push(Occurrence::NodeKnown { verified });
         self.node = NodeState::Ours { boot };
         if self.lead.is_some() {
             return; // what is remembered there is our own doing
         }
         self.memory = memory;
-        let Some(memory) = self.memory.as_ref().filter(|m| self.is_of_this_boot(m)) else { return };
+        let Some(memory) = self.memory.as_ref().filter(|m| self.is_of_this_boot(m)) else {
+            return;
+        };
         let remembered = remembered_notice(memory, now);
-        let to_come = remembered.deadline.is_some_and(|d| !d.remaining(now.instant).is_zero());
+        let to_come = remembered
+            .deadline
+            .is_some_and(|d| !d.remaining(now.instant).is_zero());
         if to_come && !self.standing.contains_key(&remembered.id) {
             out.tell.push(Occurrence::Resumed(remembered.clone()));
             self.standing.insert(
                 remembered.id.clone(),
-                Standing { notice: remembered, remembered: true },
+                Standing {
+                    notice: remembered,
+                    remembered: true,
+                },
             );
         }
     }
@@ -372,15 +401,23 @@ impl Lifecycle {
             .values()
             .filter(|s| weight(s).0 == weight(lead).0)
             .fold(None, |d, s| nearer(d, s.notice.deadline));
-        Some(Notice { deadline, ..lead.notice.clone() })
+        Some(Notice {
+            deadline,
+            ..lead.notice.clone()
+        })
     }
 
     /// Tells a running drain to stop. Whether there is one to wait for.
     fn stops_drain(&mut self, out: &mut Outbox) -> bool {
-        let Some(lead) = &mut self.lead else { return false };
+        let Some(lead) = &mut self.lead else {
+            return false;
+        };
         if lead.drain == Drain::Running {
             lead.drain = Drain::Stopping;
-            let cancelled = Order { cancelled: true, ..Order::from_notice(&lead.notice) };
+            let cancelled = Order {
+                cancelled: true,
+                ..Order::from_notice(&lead.notice)
+            };
             out.effects.push(Effect::AmendDrain(cancelled));
         }
         lead.drain == Drain::Stopping
@@ -480,7 +517,9 @@ impl Lifecycle {
     /// Whether a memory is of the machine and the boot that we are.
     fn is_of_this_boot(&self, memory: &Memory) -> bool {
         let ours = self.instance.as_ref().map(|i| i.id.as_str());
-        let NodeState::Ours { boot } = &self.node else { return false };
+        let NodeState::Ours { boot } = &self.node else {
+            return false;
+        };
         ours.is_some() && memory.instance.as_deref() == ours && memory.boot == *boot
     }
 }
@@ -489,7 +528,9 @@ impl Lifecycle {
 fn remembered_notice(memory: &Memory, now: Now) -> Notice {
     let notice = &memory.notice;
     Notice {
-        deadline: memory.deadline.map(|d| Deadline::anchored(d, now.wall, now.instant)),
+        deadline: memory
+            .deadline
+            .map(|d| Deadline::anchored(d, now.wall, now.instant)),
         ..Notice::new(notice.id.clone(), notice.kind, now.instant).with_action(notice.action)
     }
 }

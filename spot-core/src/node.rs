@@ -126,7 +126,11 @@ pub struct Recall {
 impl Recall {
     /// What the node says.
     pub fn new(memory: Option<Memory>, boot: Option<String>, verified: bool) -> Self {
-        Self { memory, boot, verified }
+        Self {
+            memory,
+            boot,
+            verified,
+        }
     }
 }
 

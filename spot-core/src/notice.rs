@@ -86,7 +86,10 @@ impl FromStr for NoticeKind {
     type Err = UnknownKind;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(UnknownKind)
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or(UnknownKind)
     }
 }
 
@@ -139,7 +142,13 @@ pub struct Notice {
 impl Notice {
     /// A notice that says [`InstanceAction::Terminate`] and names no time.
     pub fn new(id: NoticeId, kind: NoticeKind, detected: Instant) -> Self {
-        Self { id, kind, action: InstanceAction::Terminate, deadline: None, detected }
+        Self {
+            id,
+            kind,
+            action: InstanceAction::Terminate,
+            deadline: None,
+            detected,
+        }
     }
 
     /// The same notice with an action.
@@ -174,7 +183,10 @@ pub struct Instance {
 impl Instance {
     /// A machine of which only the identity is known.
     pub fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), ..Self::default() }
+        Self {
+            id: id.into(),
+            ..Self::default()
+        }
     }
 }
 

@@ -118,7 +118,10 @@ impl Observer for LogObserver {
             ),
             Occurrence::NodeKnown { verified: true } => info!(node, "node is our instance"),
             Occurrence::NodeKnown { verified: false } => {
-                warn!(node, "node and instance cannot be compared: one of them has no identity yet");
+                warn!(
+                    node,
+                    "node and instance cannot be compared: one of them has no identity yet"
+                );
             }
             Occurrence::SourceHealth(SourceHealth::Good) => info!(node, "notices can be heard"),
             Occurrence::SourceHealth(SourceHealth::Failing { reason }) => {
@@ -179,7 +182,11 @@ impl Observer for LogObserver {
                 error!(node, error = e.describe(), remedy = e.remedy(), "node");
             }
             Occurrence::ShutdownWaits(bound) => {
-                warn!(node, bound = seconds(*bound), "asked to end; finishing the drain first");
+                warn!(
+                    node,
+                    bound = seconds(*bound),
+                    "asked to end; finishing the drain first"
+                );
             }
         }
     }

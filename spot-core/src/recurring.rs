@@ -44,6 +44,8 @@ impl Recurring {
 
     /// The condition does not hold at `now`: how long it had, where it had.
     pub fn ended(&mut self, now: Instant) -> Option<Duration> {
-        self.since.take().map(|(began, _)| now.saturating_duration_since(began))
+        self.since
+            .take()
+            .map(|(began, _)| now.saturating_duration_since(began))
     }
 }

@@ -44,14 +44,23 @@ impl NodeWriter {
     pub(super) fn start(node: Arc<dyn NodeControl>) -> Self {
         let (say, said) = mpsc::unbounded_channel();
         let tasks = JoinSet::new();
-        Self { node, tasks, reading: None, writing: None, known: false, say, said }
+        Self {
+            node,
+            tasks,
+            reading: None,
+            writing: None,
+            known: false,
+            say,
+            said,
+        }
     }
 
     pub(super) fn recall(&mut self, instance: Option<Instance>) {
         let (node, say, known) = (Arc::clone(&self.node), self.say.clone(), self.known);
         let task = async move {
             let read = || node.recall(instance.clone());
-            until_done(read, Written::Recalled, &say, !known).await;
+            let blind = || Written::Recalled(Recall::default());
+            until_done(read, Written::Recalled, &say, !known, Some(blind)).await;
         };
         replace(&mut self.reading, self.tasks.spawn(task));
     }
@@ -60,7 +69,14 @@ impl NodeWriter {
         let (node, say) = (Arc::clone(&self.node), self.say.clone());
         let task = async move {
             let write = || node.quarantine(quarantine.clone());
-            until_done(write, |()| Written::Quarantined(quarantine.clone()), &say, false).await;
+            until_done(
+                write,
+                |()| Written::Quarantined(quarantine.clone()),
+                &say,
+                false,
+                NOTHING,
+            )
+            .await;
         };
         replace(&mut self.writing, self.tasks.spawn(task));
     }
@@ -69,14 +85,16 @@ impl NodeWriter {
         let (node, say) = (Arc::clone(&self.node), self.say.clone());
         let task = async move {
             let write = || node.release(instance.clone());
-            until_done(write, |()| Written::Released, &say, false).await;
+            until_done(write, |()| Written::Released, &say, false, NOTHING).await;
         };
         replace(&mut self.writing, self.tasks.spawn(task));
     }
 
     /// Whether a write has not been done yet.
     pub(super) fn is_writing(&self) -> bool {
-        self.writing.as_ref().is_some_and(|task| !task.is_finished())
+        self.writing
+            .as_ref()
+            .is_some_and(|task| !task.is_finished())
     }
 
     /// The next thing that came of a wish. Cancel-safe.
@@ -104,12 +122,17 @@ fn replace(slot: &mut Option<AbortHandle>, task: AbortHandle) {
     }
 }
 
-/// Calls until the call succeeds, saying why it does not.
+/// Without permission to do it, nothing is said in its place.
+const NOTHING: Option<fn() -> Written> = None;
+
+/// Calls until the call succeeds, saying why it does not. `forbidden` is said in place of an
+/// outcome while a permission is missing.
 async fn until_done<T, F>(
     mut call: impl FnMut() -> F,
     done: impl FnOnce(T) -> Written,
     say: &mpsc::UnboundedSender<Written>,
     unknown_is_fatal: bool,
+    forbidden: Option<impl Fn() -> Written>,
 ) where
     F: Future<Output = Result<T, NodeError>>,
 {
@@ -130,7 +153,11 @@ async fn until_done<T, F>(
             failing = Recurring::default(); // another failure is another story
         }
         if failing.holds(Instant::now()) {
+            let permission = error.is_permission();
             let _ = say.send(Written::Failed(Arc::new(error)));
+            if let Some(instead) = forbidden.as_ref().filter(|_| permission) {
+                let _ = say.send(instead());
+            }
         }
         if transient {
             sleep(wait).await;

@@ -1,0 +1,254 @@
+//! Which pods are evicted and which are left alone, each with a reason. Pure.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::facts::{PodFacts, Uid};
+
+/// What is done with a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Left alone.
+    Skip(Skip),
+    /// Its containers have ended; it holds up nothing.
+    Completed,
+    /// It is going already.
+    Terminating,
+    /// Evicted.
+    Evict(Order),
+    /// A DaemonSet owns it, and whether that still exists is not known yet.
+    Undecided,
+}
+
+/// Why a pod is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// It mirrors a static pod: the kubelet would not end it.
+    Mirror,
+    /// A DaemonSet owns it and would put it back: its pods tolerate the cordon.
+    DaemonSet,
+    /// A DaemonSet owns it, and whether that still exists could not be learnt.
+    DaemonSetUnchecked,
+    /// It is the pod that drains.
+    Ourselves,
+    /// Its annotation says so.
+    OptedOut,
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mirror => "mirror pod of the kubelet",
+            Self::DaemonSet => "owned by a DaemonSet",
+            Self::DaemonSetUnchecked => "owned by a DaemonSet that could not be looked up",
+            Self::Ourselves => "the handler's own pod",
+            Self::OptedOut => "opted out by annotation",
+        })
+    }
+}
+
+/// When a pod is evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Order {
+    /// In its turn.
+    InTurn,
+    /// As late as its grace allows, by its annotation.
+    Last,
+}
+
+/// Something that the report says of an evicted pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Warning {
+    /// No controller brings it back.
+    Unmanaged,
+    /// Its DaemonSet is gone: no controller brings it back.
+    Orphan,
+    /// Its `emptyDir` goes with it.
+    EmptyDir,
+    /// Its annotation is neither `skip` nor `last`, and is not followed.
+    Annotation,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unmanaged => "no controller brings it back",
+            Self::Orphan => "its DaemonSet is gone: nothing brings it back",
+            Self::EmptyDir => "its emptyDir is lost",
+            Self::Annotation => "unknown value of its drain annotation",
+        })
+    }
+}
+
+/// What is known of the DaemonSets of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DaemonSets {
+    /// Nothing yet.
+    #[default]
+    Unknown,
+    /// It could not be learnt.
+    Unavailable,
+    /// These exist.
+    Exist(BTreeSet<Uid>),
+}
+
+/// What is done with `pod`. `ourselves` is the namespace and name of the pod that drains.
+pub fn classify(
+    pod: &PodFacts,
+    ourselves: Option<&(String, String)>,
+    daemon_sets: &DaemonSets,
+) -> Class {
+    if pod.mirror {
+        return Class::Skip(Skip::Mirror);
+    }
+    if ourselves.is_some_and(|(ns, name)| *ns == pod.namespace && *name == pod.name) {
+        return Class::Skip(Skip::Ourselves);
+    }
+    let daemon_set = pod.owner.as_ref().filter(|o| o.kind == "DaemonSet");
+    if let Some(owner) = daemon_set {
+        match daemon_sets {
+            DaemonSets::Exist(uids) if !uids.contains(&owner.uid) => {}
+            DaemonSets::Exist(_) => return Class::Skip(Skip::DaemonSet),
+            DaemonSets::Unavailable => return Class::Skip(Skip::DaemonSetUnchecked),
+            DaemonSets::Unknown => return Class::Undecided,
+        }
+    }
+    if pod.wish.as_deref() == Some("skip") {
+        return Class::Skip(Skip::OptedOut);
+    }
+    if pod.completed {
+        return Class::Completed;
+    }
+    if pod.terminating.is_some() {
+        return Class::Terminating;
+    }
+    Class::Evict(if pod.wish.as_deref() == Some("last") {
+        Order::Last
+    } else {
+        Order::InTurn
+    })
+}
+
+/// What the report says of `pod` when it is evicted.
+pub fn warnings(pod: &PodFacts) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    match pod.owner.as_ref().map(|o| o.kind.as_str()) {
+        None => warnings.push(Warning::Unmanaged),
+        Some("DaemonSet") => warnings.push(Warning::Orphan),
+        Some(_) => {}
+    }
+    if pod.empty_dir {
+        warnings.push(Warning::EmptyDir);
+    }
+    if pod
+        .wish
+        .as_deref()
+        .is_some_and(|w| w != "skip" && w != "last")
+    {
+        warnings.push(Warning::Annotation);
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Owner;
+
+    fn owned_by(kind: &str) -> PodFacts {
+        let owner = Owner {
+            kind: kind.into(),
+            uid: Uid("o".into()),
+            ..Owner::default()
+        };
+        PodFacts {
+            owner: Some(owner),
+            ..PodFacts::default()
+        }
+    }
+
+    fn exist(uids: &[&str]) -> DaemonSets {
+        DaemonSets::Exist(uids.iter().map(|u| Uid((*u).into())).collect())
+    }
+
+    #[test]
+    fn daemon_set_pods_go_only_when_their_owner_is_known_to_be_gone() {
+        let pod = owned_by("DaemonSet");
+        assert_eq!(classify(&pod, None, &DaemonSets::Unknown), Class::Undecided);
+        assert_eq!(
+            classify(&pod, None, &exist(&["o"])),
+            Class::Skip(Skip::DaemonSet)
+        );
+        assert_eq!(
+            classify(&pod, None, &DaemonSets::Unavailable),
+            Class::Skip(Skip::DaemonSetUnchecked)
+        );
+        assert_eq!(
+            classify(&pod, None, &exist(&["x"])),
+            Class::Evict(Order::InTurn)
+        );
+        assert_eq!(warnings(&pod), [Warning::Orphan]);
+    }
+
+    #[test]
+    fn mirror_and_own_pods_stay_whatever_else_they_are() {
+        let mirror = PodFacts {
+            mirror: true,
+            terminating: Some(crate::facts::DEFAULT_GRACE),
+            ..owned_by("Node")
+        };
+        assert_eq!(
+            classify(&mirror, None, &exist(&[])),
+            Class::Skip(Skip::Mirror)
+        );
+        let own = PodFacts {
+            namespace: "a".into(),
+            name: "b".into(),
+            ..owned_by("DaemonSet")
+        };
+        let ourselves = ("a".to_owned(), "b".to_owned());
+        assert_eq!(
+            classify(&own, Some(&ourselves), &exist(&[])),
+            Class::Skip(Skip::Ourselves)
+        );
+    }
+
+    #[test]
+    fn completed_pods_hold_up_nothing_and_terminating_ones_are_waited_for() {
+        let pod = PodFacts {
+            completed: true,
+            ..owned_by("Job")
+        };
+        assert_eq!(classify(&pod, None, &DaemonSets::Unknown), Class::Completed);
+        let pod = PodFacts {
+            terminating: Some(crate::facts::DEFAULT_GRACE),
+            ..owned_by("ReplicaSet")
+        };
+        assert_eq!(
+            classify(&pod, None, &DaemonSets::Unknown),
+            Class::Terminating
+        );
+    }
+
+    #[test]
+    fn the_annotation_is_followed_or_named() {
+        let with = |wish: &str| PodFacts {
+            wish: Some(wish.into()),
+            ..owned_by("ReplicaSet")
+        };
+        let class = |wish| classify(&with(wish), None, &DaemonSets::Unknown);
+        assert_eq!(class("skip"), Class::Skip(Skip::OptedOut));
+        assert_eq!(class("last"), Class::Evict(Order::Last));
+        assert_eq!(class("\u{0}nonsense"), Class::Evict(Order::InTurn));
+        assert_eq!(warnings(&with("\u{0}nonsense")), [Warning::Annotation]);
+    }
+
+    #[test]
+    fn what_is_lost_is_named() {
+        let pod = PodFacts {
+            empty_dir: true,
+            ..PodFacts::default()
+        };
+        assert_eq!(warnings(&pod), [Warning::Unmanaged, Warning::EmptyDir]);
+    }
+}

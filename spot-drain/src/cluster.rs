@@ -1,0 +1,221 @@
+//! The connection to the API server: one client, one count of requests, no hidden retries.
+
+mod node;
+mod pods;
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{Method, Request, header};
+use http_body_util::{BodyExt as _, Limited};
+use kube::client::Body;
+use kube::{Client, Config};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::time::{Instant, timeout};
+
+pub use node::KubeNode;
+pub use pods::KubePods;
+
+use crate::reply::{Raw, quote};
+
+/// All but RFC 3986's unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+/// The longest that a call may take before it is taken for lost and tried again. Watches are
+/// bounded while they open.
+pub const CALL: Duration = Duration::from_secs(5);
+/// The largest answer that is read.
+const BODY: usize = 64 << 20;
+/// The shortest time between two new clients.
+const RENEW_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why no connection can be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration makes no client")]
+pub struct ConnectError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+/// A call that brought no answer.
+#[derive(Debug, thiserror::Error)]
+enum CallError {
+    #[error("no answer within {} s", CALL.as_secs())]
+    Timeout,
+    #[error("{0}")]
+    Transport(String),
+    #[error("{status} {words}")]
+    Status { status: u16, words: String },
+}
+
+/// An answer that is not what was asked for.
+fn unexpected(raw: &Raw) -> CallError {
+    CallError::Status {
+        status: raw.status,
+        words: quote(&String::from_utf8_lossy(&raw.body)),
+    }
+}
+
+/// A Kubernetes cluster, as one identity sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Cluster(Arc<Connection>);
+
+struct Connection {
+    /// What new clients are made from; `None` where the client was handed in.
+    config: Option<Config>,
+    client: Mutex<Current>,
+    requests: AtomicU64,
+}
+
+struct Current {
+    client: Client,
+    made: Instant,
+}
+
+impl Cluster {
+    /// Connects as `config` says, but for its retries: a client that retries by itself hides
+    /// a budget's refusal for minutes. The client is made anew after a 401 (the token may
+    /// have been rotated) and after a call that got no answer (its connections may be dead).
+    ///
+    /// Must be called within a tokio runtime. No request is made.
+    ///
+    /// # Errors
+    /// Where no client can be made of `config`, for example without a readable certificate.
+    pub fn connect(mut config: Config) -> Result<Self, ConnectError> {
+        config.default_retry = false;
+        let client = Client::try_from(config.clone()).map_err(|e| ConnectError(Box::new(e)))?;
+        Ok(Self::new(Some(config), client))
+    }
+
+    /// Uses a client as it is. It must not retry by itself ([`Config::default_retry`] off),
+    /// and it is never made anew: its owner looks after tokens and dead connections.
+    pub fn from_client(client: Client) -> Self {
+        Self::new(None, client)
+    }
+
+    fn new(config: Option<Config>, client: Client) -> Self {
+        let client = Mutex::new(Current {
+            client,
+            made: Instant::now(),
+        });
+        Self(Arc::new(Connection {
+            config,
+            client,
+            requests: AtomicU64::new(0),
+        }))
+    }
+
+    /// The pods of a node.
+    pub fn pods(&self, node: impl Into<String>) -> KubePods {
+        KubePods::new(self.clone(), node.into())
+    }
+
+    /// A node.
+    pub fn node(&self, name: impl Into<String>) -> KubeNode {
+        KubeNode::new(self.clone(), name.into())
+    }
+
+    /// How many requests were made so far.
+    pub fn requests(&self) -> u64 {
+        self.0.requests.load(Ordering::Relaxed)
+    }
+
+    fn client(&self) -> Client {
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        self.0
+            .client
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .client
+            .clone()
+    }
+
+    /// Makes the client anew, with fresh connections and a token read again.
+    fn renew(&self) {
+        let Some(config) = &self.0.config else { return };
+        let mut current = self.0.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.made.elapsed() < RENEW_PAUSE {
+            return;
+        }
+        match Client::try_from(config.clone()) {
+            Ok(client) => {
+                *current = Current {
+                    client,
+                    made: Instant::now(),
+                }
+            }
+            Err(error) => tracing::warn!(%error, "no new client; going on with the old one"),
+        }
+    }
+
+    /// Awaits a call, for no longer than [`CALL`].
+    async fn within<T>(&self, call: impl Future<Output = T>) -> Result<T, CallError> {
+        timeout(CALL, call).await.map_err(|_| {
+            self.renew();
+            CallError::Timeout
+        })
+    }
+
+    /// Makes a request and reads its whole answer, whatever its status.
+    async fn call(&self, request: Request<Vec<u8>>) -> Result<Raw, CallError> {
+        let client = self.client();
+        let exchange = async {
+            let response = client
+                .send(request.map(Body::from))
+                .await
+                .map_err(transport)?;
+            let (parts, body) = response.into_parts();
+            let body = Limited::new(body, BODY)
+                .collect()
+                .await
+                .map_err(transport)?;
+            let retry_after = parts.headers.get(header::RETRY_AFTER);
+            Ok(Raw {
+                status: parts.status.as_u16(),
+                retry_after: retry_after.and_then(|v| v.to_str().ok()?.trim().parse().ok()),
+                body: body.to_bytes().into(),
+            })
+        };
+        let raw = self.within(exchange).await??;
+        if raw.status == 401 {
+            self.renew();
+        }
+        Ok(raw)
+    }
+}
+
+fn transport(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CallError {
+    let error = error.into();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    CallError::Transport(quote(&text))
+}
+
+/// A request; every part of its address is made of names that the API server gave us or that
+/// were checked, and is escaped all the same.
+fn request(method: Method, path: &str, media: &str, body: Vec<u8>) -> Request<Vec<u8>> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    if let Ok(uri) = path.parse() {
+        *request.uri_mut() = uri;
+    }
+    if let Ok(media) = header::HeaderValue::from_str(media) {
+        request.headers_mut().insert(header::CONTENT_TYPE, media);
+    }
+    request
+}
+
+/// Percent-encodes a part of a path or a query.
+fn escape(part: &str) -> impl std::fmt::Display {
+    utf8_percent_encode(part, RESERVED)
+}

@@ -1,0 +1,169 @@
+//! A node: read, quarantined and released, each change in one patch.
+
+use async_trait::async_trait;
+use http::Method;
+use spot_core::node::{NodeControl, NodeError, Quarantine, Recall};
+use spot_core::notice::Instance;
+
+use super::{Cluster, escape, request, unexpected};
+use crate::reply::Raw;
+use crate::taint::{self, NodeFacts, NodePatch, QuarantineSettings, Remembered};
+
+/// How often a patch is tried anew where others write at the same time.
+const TRIES: usize = 20;
+
+/// A node of a cluster.
+#[derive(Clone)]
+pub struct KubeNode {
+    cluster: Cluster,
+    name: String,
+    settings: QuarantineSettings,
+    dry_run: bool,
+}
+
+impl KubeNode {
+    pub(super) fn new(cluster: Cluster, name: String) -> Self {
+        Self {
+            cluster,
+            name,
+            settings: QuarantineSettings::default(),
+            dry_run: false,
+        }
+    }
+
+    /// The same node with other settings of its quarantine.
+    #[must_use]
+    pub fn with_settings(mut self, settings: QuarantineSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The same node, whose patches the server checks and does not keep.
+    #[must_use]
+    pub fn with_dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self
+    }
+
+    fn path(&self) -> String {
+        format!("/api/v1/nodes/{}", escape(&self.name))
+    }
+
+    /// Reads the node; never another machine's. Whether it was seen to be `instance`.
+    async fn read(&self, instance: Option<&str>) -> Result<(NodeFacts, bool), NodeError> {
+        let get = request(Method::GET, &self.path(), "application/json", Vec::new());
+        let raw = self.cluster.call(get).await.map_err(unavailable)?;
+        if raw.status != 200 {
+            return Err(self.refusal("get", &raw));
+        }
+        let node: NodeFacts = serde_json::from_slice(&raw.body).map_err(unavailable)?;
+        let verified = match (node.instance(), instance) {
+            (Some(found), Some(ours)) if found != ours => {
+                return Err(NodeError::AnotherInstance {
+                    node: self.name.clone(),
+                    ours: ours.to_owned(),
+                    found: found.to_owned(),
+                });
+            }
+            (found, ours) => found.is_some() && ours.is_some(),
+        };
+        Ok((node, verified))
+    }
+
+    /// Reads and patches until the patch holds or is not needed.
+    async fn change(
+        &self,
+        instance: Option<&str>,
+        patch: impl Fn(&NodeFacts) -> Option<NodePatch>,
+    ) -> Result<(), NodeError> {
+        let mut last = None;
+        for _ in 0..TRIES {
+            let (node, _) = self.read(instance).await?;
+            let Some(patch) = patch(&node) else {
+                return Ok(());
+            };
+            let raw = self.send(patch).await?;
+            match raw.status {
+                200 => return Ok(()),
+                // Somebody wrote in between: a conflict, or a `test` that no longer holds.
+                409 | 422 => last = Some(raw),
+                _ => return Err(self.refusal("patch", &raw)),
+            }
+        }
+        Err(match last {
+            Some(raw) if raw.status == 422 => NodeError::Refused(Box::new(unexpected(&raw))),
+            Some(raw) => unavailable(unexpected(&raw)),
+            None => unavailable("nothing was tried"),
+        })
+    }
+
+    async fn send(&self, patch: NodePatch) -> Result<Raw, NodeError> {
+        let (media, body) = match patch {
+            NodePatch::Json(ops) => ("application/json-patch+json", ops),
+            NodePatch::Merge(object) => ("application/merge-patch+json", object),
+        };
+        let dry_run = if self.dry_run { "&dryRun=All" } else { "" };
+        let address = format!(
+            "{}?fieldManager=spot-interrupt-handler{dry_run}",
+            self.path()
+        );
+        let body = body.to_string().into_bytes();
+        self.cluster
+            .call(request(Method::PATCH, &address, media, body))
+            .await
+            .map_err(unavailable)
+    }
+
+    fn refusal(&self, verb: &'static str, raw: &Raw) -> NodeError {
+        match raw.status {
+            404 => NodeError::NotFound {
+                node: self.name.clone(),
+            },
+            403 => NodeError::Forbidden {
+                verb,
+                resource: "nodes",
+                source: Some(Box::new(unexpected(raw))),
+            },
+            400..=499 if !matches!(raw.status, 401 | 408 | 409 | 429) => {
+                NodeError::Refused(Box::new(unexpected(raw)))
+            }
+            _ => unavailable(unexpected(raw)),
+        }
+    }
+}
+
+fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> NodeError {
+    NodeError::Unavailable(error.into())
+}
+
+#[async_trait]
+impl NodeControl for KubeNode {
+    async fn recall(&self, instance: Option<Instance>) -> Result<Recall, NodeError> {
+        let ours = instance.as_ref().map(|i| i.id.as_str());
+        let (node, verified) = self.read(ours).await?;
+        let memory = match node.remembered() {
+            Remembered::Memory(memory) => Some(memory),
+            Remembered::Nothing => None,
+            Remembered::Unreadable => {
+                tracing::warn!(
+                    node = self.name,
+                    annotation = taint::MEMORY_ANNOTATION,
+                    "another version wrote what is remembered on the node; it is left alone"
+                );
+                None
+            }
+        };
+        Ok(Recall::new(memory, node.boot_id, verified))
+    }
+
+    async fn quarantine(&self, wish: Quarantine) -> Result<(), NodeError> {
+        let patch = |node: &NodeFacts| taint::quarantine(node, &wish, &self.settings);
+        self.change(wish.instance.as_deref(), patch).await
+    }
+
+    async fn release(&self, instance: Option<Instance>) -> Result<(), NodeError> {
+        let patch = |node: &NodeFacts| taint::release(node, &self.settings);
+        self.change(instance.as_ref().map(|i| i.id.as_str()), patch)
+            .await
+    }
+}

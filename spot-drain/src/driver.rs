@@ -1,0 +1,214 @@
+//! Performs a [`Plan`] against a node's pods: a [`Drainer`].
+
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use spot_core::drainer::{DrainReport, Drainer, Order};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::feed::feed;
+use crate::plan::{Effect, Input, Plan, Settings};
+use crate::pods::Pods;
+use crate::reply::Reply;
+use crate::report::Report;
+
+/// Drains a node's pods.
+///
+/// Returns by the plan's end, whatever the API server does, and leaves nothing running.
+#[derive(Clone)]
+pub struct NodeDrainer {
+    pods: Arc<dyn Pods>,
+    settings: Settings,
+}
+
+impl NodeDrainer {
+    /// A drainer with default settings.
+    pub fn new(pods: impl Pods + 'static) -> Self {
+        Self {
+            pods: Arc::new(pods),
+            settings: Settings::default(),
+        }
+    }
+
+    /// The same drainer with other settings.
+    #[must_use]
+    pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Drains as [`Drainer::drain`] does, and returns the whole report.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends every call and the watch; evictions that were accepted go on.
+    pub async fn drain(&self, mut order: watch::Receiver<Order>) -> Report {
+        let first = order.borrow_and_update().clone();
+        let deadline = first.deadline.map(|d| d.instant());
+        let plan = Plan::new(self.settings.clone(), deadline, Instant::now());
+        Run::new(Arc::clone(&self.pods), plan)
+            .drain(first, order)
+            .await
+    }
+}
+
+#[async_trait]
+impl Drainer for NodeDrainer {
+    async fn drain(&self, order: watch::Receiver<Order>) -> DrainReport {
+        NodeDrainer::drain(self, order).await.into()
+    }
+}
+
+/// One drain under way.
+struct Run {
+    pods: Arc<dyn Pods>,
+    plan: Plan,
+    before: u64,
+    observed: mpsc::Receiver<Input>,
+    relist: watch::Sender<()>,
+    /// Calls and the feed; all end with the run.
+    calls: JoinSet<Option<Input>>,
+}
+
+impl Run {
+    fn new(pods: Arc<dyn Pods>, plan: Plan) -> Self {
+        let (inputs, observed) = mpsc::channel(64);
+        let (relist, relisted) = watch::channel(());
+        let mut calls = JoinSet::new();
+        let seen = Arc::clone(&pods);
+        calls.spawn(async move {
+            feed(seen, inputs, relisted).await;
+            None
+        });
+        let before = pods.requests();
+        Self {
+            pods,
+            plan,
+            before,
+            observed,
+            relist,
+            calls,
+        }
+    }
+
+    async fn drain(mut self, first: Order, mut order: watch::Receiver<Order>) -> Report {
+        let mut orders = true;
+        if first.cancelled {
+            self.feed(Input::Cancelled);
+        }
+        loop {
+            let now = Instant::now();
+            if self.plan.outcome(now).is_some() {
+                break;
+            }
+            let wake = self.plan.next_wake(now);
+            tokio::select! {
+                biased;
+                // First of all the end: a flood of events must not put it off.
+                () = sleep_until(self.plan.window().end()) => break,
+                changed = order.changed(), if orders => match changed {
+                    Ok(()) => {
+                        let new = order.borrow_and_update().clone();
+                        if new.cancelled {
+                            self.feed(Input::Cancelled);
+                        } else if let Some(deadline) = new.deadline {
+                            self.feed(Input::Nearer(deadline.instant()));
+                        }
+                    }
+                    Err(_) => orders = false,
+                },
+                Some(ended) = self.calls.join_next() => match ended {
+                    Ok(Some(input)) => self.feed(input),
+                    Ok(None) => {}
+                    Err(error) => tracing::error!(%error, "a call of the drain panicked"),
+                },
+                Some(input) = self.observed.recv() => self.feed(input),
+                () = sleep_until(wake) => self.feed(Input::Woken),
+            }
+        }
+        let now = Instant::now();
+        self.calls.shutdown().await;
+        let mut report = self.plan.report(now);
+        report.requests = self.pods.requests().saturating_sub(self.before);
+        report
+    }
+
+    /// Hands an input to the plan and performs what follows.
+    fn feed(&mut self, input: Input) {
+        let mut effects = Vec::new();
+        self.plan.on(input, Instant::now(), &mut effects);
+        for effect in effects {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        let pods = Arc::clone(&self.pods);
+        let end = self.plan.window().end();
+        match effect {
+            Effect::Evict(call) => {
+                let pod = call.pod.clone();
+                tracing::debug!(
+                    pod = call.name,
+                    namespace = call.namespace,
+                    grace = call.grace,
+                    "evict"
+                );
+                self.calls.spawn(async move {
+                    let reply = bounded(end, pods.evict(call))
+                        .await
+                        .unwrap_or_else(no_answer);
+                    Some(Input::Answered { pod, reply })
+                });
+            }
+            Effect::Delete(call) => {
+                let pod = call.pod.clone();
+                tracing::warn!(
+                    pod = call.name,
+                    namespace = call.namespace,
+                    grace = call.grace,
+                    "delete, past its budget"
+                );
+                self.calls.spawn(async move {
+                    let reply = bounded(end, pods.delete(call))
+                        .await
+                        .unwrap_or_else(no_answer);
+                    Some(Input::Answered { pod, reply })
+                });
+            }
+            Effect::ListDaemonSets => {
+                self.calls.spawn(async move {
+                    let known = bounded(end, pods.daemon_sets()).await;
+                    let known = known.unwrap_or(crate::classify::DaemonSets::Unavailable);
+                    Some(Input::DaemonSets(known))
+                });
+            }
+            Effect::CheckAccess => {
+                self.calls.spawn(async move {
+                    Some(Input::Access(
+                        bounded(end, pods.may_evict()).await.flatten(),
+                    ))
+                });
+            }
+            Effect::Relist => {
+                self.relist.send_replace(());
+            }
+        }
+    }
+}
+
+/// The call's answer, or `None` where none came in time.
+async fn bounded<T>(end: Instant, call: impl Future<Output = T>) -> Option<T> {
+    timeout_at(end, call).await.ok()
+}
+
+fn no_answer() -> Reply {
+    Reply::Unclear {
+        what: "no answer in time".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

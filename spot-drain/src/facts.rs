@@ -1,0 +1,229 @@
+//! What a drain needs to know of a pod: a few fields, so that a full node's pods are small.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The grace period of a pod that names none (Kubernetes API, `PodSpec`).
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(30);
+
+/// A pod's identity over its whole life; a pod made again under the same name has another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Uid(pub String);
+
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The controller that owns a pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Owner {
+    /// For example `ReplicaSet`.
+    #[serde(default)]
+    pub kind: String,
+    /// Its name, in the pod's namespace.
+    #[serde(default)]
+    pub name: String,
+    /// Its UID.
+    #[serde(default)]
+    pub uid: Uid,
+    /// Whether it is the controller among the owners.
+    #[serde(default)]
+    pub controller: bool,
+}
+
+/// A pod as a drain sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "wire::Pod")]
+pub struct PodFacts {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: Uid,
+    /// The `resourceVersion` that was seen.
+    pub version: String,
+    /// Its controller.
+    pub owner: Option<Owner>,
+    /// Its labels, for budgets.
+    pub labels: BTreeMap<String, String>,
+    /// What keeps its object after its processes have ended.
+    pub finalizers: Vec<String>,
+    /// Whether it mirrors a static pod of the kubelet.
+    pub mirror: bool,
+    /// The value of our annotation on it, `spot-interrupt-handler/drain`.
+    pub wish: Option<String>,
+    /// Its own termination grace period.
+    pub grace: Duration,
+    /// Whether its deletion has begun, and with which grace.
+    pub terminating: Option<Duration>,
+    /// Whether its containers have ended for good (`Succeeded` or `Failed`).
+    pub completed: bool,
+    /// Whether its priority class is one of the `system-*-critical`.
+    pub critical: bool,
+    /// Whether it keeps data in an `emptyDir`, which goes with the machine.
+    pub empty_dir: bool,
+    /// Whether it has claimed volumes, which must detach before they serve elsewhere.
+    pub claims: bool,
+}
+
+impl PodFacts {
+    /// `namespace/name`.
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The annotation by which a pod says how it wants to be drained.
+pub const DRAIN_ANNOTATION: &str = "spot-interrupt-handler/drain";
+/// What the kubelet puts on its mirror pods.
+const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
+
+/// The fields as they come; whatever is missing or new is no reason to fail.
+mod wire {
+    use super::{BTreeMap, DEFAULT_GRACE, Deserialize, Duration, Owner, PodFacts, Uid};
+
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    pub(super) struct Pod {
+        metadata: Metadata,
+        spec: Spec,
+        status: Status,
+    }
+
+    #[derive(Default, Deserialize)]
+    #[serde(default, rename_all = "camelCase")]
+    struct Metadata {
+        namespace: String,
+        name: String,
+        uid: Uid,
+        resource_version: String,
+        labels: BTreeMap<String, String>,
+        annotations: BTreeMap<String, String>,
+        owner_references: Vec<Owner>,
+        finalizers: Vec<String>,
+        deletion_timestamp: Option<String>,
+        deletion_grace_period_seconds: Option<i64>,
+    }
+
+    #[derive(Default, Deserialize)]
+    #[serde(default, rename_all = "camelCase")]
+    struct Spec {
+        termination_grace_period_seconds: Option<i64>,
+        priority_class_name: String,
+        volumes: Vec<Volume>,
+    }
+
+    #[derive(Default, Deserialize)]
+    #[serde(default, rename_all = "camelCase")]
+    struct Volume {
+        empty_dir: Option<serde::de::IgnoredAny>,
+        persistent_volume_claim: Option<serde::de::IgnoredAny>,
+        ephemeral: Option<serde::de::IgnoredAny>,
+    }
+
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Status {
+        phase: String,
+    }
+
+    /// A grace from the API; a negative one ends a pod at once, as the kubelet has it.
+    fn seconds(value: i64) -> Duration {
+        Duration::from_secs(u64::try_from(value).unwrap_or_default())
+    }
+
+    impl From<Pod> for PodFacts {
+        fn from(
+            Pod {
+                metadata,
+                spec,
+                status,
+            }: Pod,
+        ) -> Self {
+            let mut annotations = metadata.annotations;
+            let grace = spec
+                .termination_grace_period_seconds
+                .map_or(DEFAULT_GRACE, seconds);
+            Self {
+                namespace: metadata.namespace,
+                name: metadata.name,
+                uid: metadata.uid,
+                version: metadata.resource_version,
+                owner: metadata.owner_references.into_iter().find(|o| o.controller),
+                labels: metadata.labels,
+                finalizers: metadata.finalizers,
+                mirror: annotations.contains_key(super::MIRROR_ANNOTATION),
+                wish: annotations.remove(super::DRAIN_ANNOTATION),
+                grace,
+                terminating: metadata.deletion_timestamp.map(|_| {
+                    metadata
+                        .deletion_grace_period_seconds
+                        .map_or(grace, seconds)
+                }),
+                completed: matches!(status.phase.as_str(), "Succeeded" | "Failed"),
+                critical: matches!(
+                    spec.priority_class_name.as_str(),
+                    "system-node-critical" | "system-cluster-critical"
+                ),
+                empty_dir: spec.volumes.iter().any(|v| v.empty_dir.is_some()),
+                claims: spec
+                    .volumes
+                    .iter()
+                    .any(|v| v.persistent_volume_claim.is_some() || v.ephemeral.is_some()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_is_read_as_the_api_writes_it() {
+        let pod: PodFacts = serde_json::from_value(serde_json::json!({
+            "metadata": {
+                "namespace": "shop", "name": "web-1", "uid": "u1", "labels": {"app": "web"},
+                "annotations": {"spot-interrupt-handler/drain": "last"},
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web",
+                    "uid": "r1", "controller": true}],
+                "deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 7,
+            },
+            "spec": {
+                "terminationGracePeriodSeconds": 45, "priorityClassName": "system-node-critical",
+                "volumes": [{"name": "a", "emptyDir": {}},
+                    {"name": "b", "persistentVolumeClaim": {"claimName": "c"}}],
+            },
+            "status": {"phase": "Running"},
+        }))
+        .unwrap();
+        assert_eq!(pod.path(), "shop/web-1");
+        assert_eq!(pod.owner.unwrap().uid, Uid("r1".into()));
+        assert_eq!(pod.wish.as_deref(), Some("last"));
+        assert_eq!(pod.grace, Duration::from_secs(45));
+        assert_eq!(pod.terminating, Some(Duration::from_secs(7)));
+        assert!(pod.critical && pod.empty_dir && pod.claims && !pod.completed && !pod.mirror);
+    }
+
+    #[test]
+    fn an_empty_object_is_a_pod_with_the_default_grace() {
+        let pod: PodFacts = serde_json::from_str("{}").unwrap();
+        assert_eq!(pod.grace, DEFAULT_GRACE);
+        assert_eq!(pod.terminating, None);
+    }
+
+    #[test]
+    fn a_negative_grace_is_none_at_all() {
+        let pod: PodFacts =
+            serde_json::from_str(r#"{"spec":{"terminationGracePeriodSeconds":-5}}"#).unwrap();
+        assert_eq!(pod.grace, Duration::ZERO);
+    }
+}

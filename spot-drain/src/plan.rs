@@ -1,0 +1,619 @@
+//! The drain as a state machine: what is observed goes in, what is to be done comes out. Pure.
+//!
+//! It reads no clock and performs nothing, so that a controller can run many plans over one
+//! reflector and one rate limit:
+//!
+//! ```
+//! use spot_drain::facts::PodFacts;
+//! use spot_drain::plan::{Effect, Input, Plan, Settings};
+//! use std::time::Duration;
+//!
+//! let now = tokio::time::Instant::now();
+//! let mut plan = Plan::new(Settings::default(), Some(now + Duration::from_secs(120)), now);
+//! let mut effects = Vec::new();
+//! let pod: PodFacts = serde_json::from_str(r#"{"metadata": {"uid": "u", "name": "web-1"}}"#).unwrap();
+//! plan.on(Input::Listed(vec![pod]), now, &mut effects);
+//! assert!(matches!(&effects[..], [Effect::Evict(call)] if call.name == "web-1"));
+//! // Perform the effect, hand its answer back, sleep until `plan.next_wake(now)`, …
+//! ```
+//!
+//! What it promises:
+//! - no mirror pod, no pod of a live DaemonSet, not our own pod: never an effect;
+//! - [`BudgetPolicy::Respect`] never yields a [`Effect::Delete`];
+//! - every call names the UID that was observed, and there is one call per pod at a time;
+//! - a grace that is sent is at least 1 s and ends within the window;
+//! - a pod is gone only when it was seen to be: a delete event, a list without it, another
+//!   pod in its place, or the API server's 404;
+//! - a closed budget is probed by one pod at a time, and holds no slot meanwhile.
+
+mod entry;
+mod lane;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use spot_core::drainer::DrainOutcome;
+use tokio::time::Instant;
+
+use crate::classify::{Class, DaemonSets, Order, classify, warnings};
+use crate::facts::{PodFacts, Uid};
+use crate::reply::Reply;
+use crate::report::{PodOutcome, PodReport, Report};
+use crate::window::Window;
+use entry::{Entry, Hold, Rank, State};
+use lane::Lanes;
+
+/// What is done about pods that a budget holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BudgetPolicy {
+    /// Evict until the end, never delete. A pod that is still held when the machine goes is
+    /// lost with it; whether its processes get a signal is then up to the operating system
+    /// and the kubelet's own graceful shutdown.
+    #[default]
+    Respect,
+    /// Delete what is still held as late as leaves it the smaller of its own grace and this,
+    /// so that its processes get their SIGTERM. This goes past the budget.
+    DeleteAt {
+        /// The longest grace that is waited for.
+        grace: Duration,
+    },
+}
+
+/// How a plan drains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// What is done about pods that a budget holds.
+    pub budgets: BudgetPolicy,
+    /// The most calls under way at once (16).
+    pub in_flight: usize,
+    /// Namespace and name of the pod that drains, where it is one.
+    pub ourselves: Option<(String, String)>,
+    /// Calls change nothing; an accepted one ends the pod's part.
+    pub dry_run: bool,
+    /// The longest drain where no deadline is known (15 minutes).
+    pub longest: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            budgets: BudgetPolicy::Respect,
+            in_flight: 16,
+            ourselves: None,
+            dry_run: false,
+            longest: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+/// What a plan is told.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "handed over once, never stored")]
+pub enum Input {
+    /// All pods of the node.
+    Listed(Vec<PodFacts>),
+    /// A pod of the node is new or has changed.
+    Seen(PodFacts),
+    /// A pod's object is gone.
+    Deleted(Uid),
+    /// The answer to [`Effect::ListDaemonSets`].
+    DaemonSets(DaemonSets),
+    /// The answer to an [`Effect::Evict`] or [`Effect::Delete`].
+    Answered {
+        /// The pod that the call named.
+        pod: Uid,
+        /// What the server said.
+        reply: Reply,
+    },
+    /// The answer to [`Effect::CheckAccess`]: may we evict at all? `None`: not learnt.
+    Access(Option<bool>),
+    /// The machine goes earlier than was known.
+    Nearer(Instant),
+    /// Stop.
+    Cancelled,
+    /// The time of [`Plan::next_wake`] has come.
+    Woken,
+}
+
+/// A call that names the pod that was observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The pod's UID, a precondition of the call.
+    pub pod: Uid,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The grace to ask for, in seconds; `None`: the pod's own.
+    pub grace: Option<u32>,
+}
+
+/// What a plan asks for. No arm may be left out by the one who performs them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Evict a pod.
+    Evict(Call),
+    /// Delete a pod past its budget.
+    Delete(Call),
+    /// Learn which DaemonSets exist.
+    ListDaemonSets,
+    /// Learn whether evictions are allowed at all.
+    CheckAccess,
+    /// The watch should have spoken: list the node's pods again, and not from a cache.
+    Relist,
+}
+
+/// How long a drain stays after the last pod it knew: one may be bound before the cordon holds.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long after its grace a pod's end should have been seen, and how long after an accepted
+/// eviction its beginning.
+const SUSPECT: Duration = Duration::from_secs(2);
+/// The pause between two lists out of suspicion.
+const RELIST_PAUSE: Duration = Duration::from_secs(5);
+/// The pause before a refusal that is not expected to mend itself soon is tried again.
+const SLOW: Duration = Duration::from_secs(5);
+/// The longest pause before a budget whose numbers are not up to date is asked again.
+const STALE: Duration = Duration::from_secs(3);
+/// The pause where an overloaded server names none.
+const OVERLOAD: Duration = Duration::from_secs(1);
+/// The first pause after an unclear outcome, and the longest.
+const UNCLEAR: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+
+/// A drain. See the [module](self).
+#[derive(Debug)]
+pub struct Plan {
+    settings: Settings,
+    window: Window,
+    deadline: Option<Instant>,
+    pods: BTreeMap<Uid, Entry>,
+    /// The order in which pods are taken; among them those that are done.
+    ranks: BTreeMap<Rank, Uid>,
+    lanes: Lanes,
+    daemon_sets: DaemonSets,
+    asked_daemon_sets: bool,
+    asked_access: bool,
+    /// Evictions are forbidden for good.
+    barred: bool,
+    listed: bool,
+    cancelled: bool,
+    in_flight: usize,
+    /// The server asked to be left alone until then.
+    paused: Option<Instant>,
+    relisted: Option<Instant>,
+}
+
+impl Plan {
+    /// A drain that starts at `now` on a machine that goes at `deadline`.
+    pub fn new(settings: Settings, deadline: Option<Instant>, now: Instant) -> Self {
+        let window = Window::new(now, deadline.unwrap_or(now + settings.longest));
+        Self {
+            settings,
+            window,
+            deadline,
+            pods: BTreeMap::new(),
+            ranks: BTreeMap::new(),
+            lanes: Lanes::default(),
+            daemon_sets: DaemonSets::Unknown,
+            asked_daemon_sets: false,
+            asked_access: false,
+            barred: false,
+            listed: false,
+            cancelled: false,
+            in_flight: 0,
+            paused: None,
+            relisted: None,
+        }
+    }
+
+    /// The drain's times.
+    pub fn window(&self) -> Window {
+        self.window
+    }
+
+    /// Takes an input at `now`; what is to be done is appended to `effects`.
+    pub fn on(&mut self, input: Input, now: Instant, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Listed(pods) => self.on_listed(pods, now),
+            Input::Seen(pod) => self.on_seen(pod, now),
+            Input::Deleted(uid) => self.on_gone(&uid, now),
+            Input::DaemonSets(known) => self.on_daemon_sets(known, now),
+            Input::Answered { pod, reply } => self.on_answered(&pod, reply, now, effects),
+            Input::Access(Some(allowed)) => self.barred = !allowed,
+            Input::Access(None) => self.asked_access = false,
+            Input::Nearer(deadline) => {
+                if self.deadline.is_none_or(|d| deadline < d) {
+                    self.deadline = Some(deadline);
+                    self.window = self.window.brought_nearer(deadline, now);
+                }
+            }
+            Input::Cancelled => self.cancelled = true,
+            Input::Woken => {}
+        }
+        self.schedule(now, effects);
+    }
+
+    /// How the drain has ended at `now`, where it has.
+    pub fn outcome(&self, now: Instant) -> Option<DrainOutcome> {
+        if self.cancelled {
+            return Some(DrainOutcome::Cancelled);
+        }
+        let settled = now >= self.window.start() + LINGER
+            && self.listed
+            && self.pods.values().all(|e| self.is_settled(e));
+        if settled
+            && !self
+                .pods
+                .values()
+                .any(|e| matches!(e.state, State::Ready { .. }))
+        {
+            return Some(DrainOutcome::Complete);
+        }
+        (settled || now >= self.window.end()).then_some(DrainOutcome::Incomplete)
+    }
+
+    /// When [`Input::Woken`] is due.
+    pub fn next_wake(&self, now: Instant) -> Instant {
+        let linger = self.window.start() + LINGER;
+        let pods = self.pods.values().flat_map(|e| match e.state {
+            State::Ready { not_before } => {
+                let evict = (!self.barred).then(|| {
+                    let lane = self.lanes.opens(&e.lane).unwrap_or(now);
+                    not_before
+                        .max(lane)
+                        .max(self.due(e))
+                        .max(self.paused.unwrap_or(now))
+                });
+                [evict, self.delete_at(e)]
+            }
+            State::Going { suspect } => [Some(suspect), None],
+            _ => [None, None],
+        });
+        // Whatever was due by now has been done, or waits for an answer.
+        pods.flatten()
+            .chain([linger])
+            .filter(|t| *t > now)
+            .fold(self.window.end(), Instant::min)
+    }
+
+    /// What has become of the pods at `now`.
+    pub fn report(&self, now: Instant) -> Report {
+        let pods = self
+            .ranks
+            .values()
+            .filter_map(|uid| self.pods.get(uid))
+            .map(|e| PodReport {
+                namespace: e.facts.namespace.clone(),
+                name: e.facts.name.clone(),
+                uid: e.facts.uid.clone(),
+                outcome: self.pod_outcome(e),
+                warnings: match e.class {
+                    Class::Evict(_) => warnings(&e.facts).iter().map(ToString::to_string).collect(),
+                    _ => Vec::new(),
+                },
+                finalizers: e.facts.finalizers.clone(),
+                tries: e.tries,
+                grace: e.grace,
+                own_grace: e.facts.grace,
+                deleted: e.deleted,
+                accepted_after: e.accepted.map(|t| t - self.window.start()),
+                gone_after: e.gone.map(|t| t - self.window.start()),
+            });
+        Report {
+            outcome: self.outcome(now).unwrap_or(DrainOutcome::Incomplete),
+            elapsed: now.saturating_duration_since(self.window.start()),
+            slack: self.deadline.map(|d| d.saturating_duration_since(now)),
+            dry_run: self.settings.dry_run,
+            listed: self.listed,
+            requests: 0,
+            pods: pods.collect(),
+        }
+    }
+
+    fn on_listed(&mut self, pods: Vec<PodFacts>, now: Instant) {
+        self.listed = true;
+        let present: BTreeSet<Uid> = pods.iter().map(|p| p.uid.clone()).collect();
+        let absent: Vec<Uid> = self
+            .pods
+            .keys()
+            .filter(|uid| !present.contains(*uid))
+            .cloned()
+            .collect();
+        for uid in absent {
+            self.on_gone(&uid, now);
+        }
+        for pod in pods {
+            self.on_seen(pod, now);
+        }
+    }
+
+    fn on_seen(&mut self, pod: PodFacts, now: Instant) {
+        let class = classify(&pod, self.settings.ourselves.as_ref(), &self.daemon_sets);
+        if let Some(entry) = self.pods.get_mut(&pod.uid) {
+            let began = pod
+                .terminating
+                .filter(|_| entry.facts.terminating.is_none());
+            entry.facts = pod;
+            match entry.state {
+                State::InFlight { .. } | State::Gone | State::Would => return,
+                State::Going { .. } => {
+                    if let Some(grace) = began {
+                        entry.state = State::Going {
+                            suspect: now + grace + SUSPECT,
+                        };
+                    }
+                }
+                State::Ready { .. } | State::Aside => {
+                    if class != entry.class {
+                        entry.place(class, now);
+                    }
+                }
+            }
+            return;
+        }
+        // Another pod in the same place: the former is gone.
+        let path = (pod.namespace.clone(), pod.name.clone());
+        let former: Vec<Uid> = self
+            .pods
+            .values()
+            .filter(|e| e.facts.namespace == path.0 && e.facts.name == path.1)
+            .map(|e| e.facts.uid.clone())
+            .collect();
+        for uid in former {
+            self.on_gone(&uid, now);
+        }
+        let rank = Rank::of(&pod);
+        let uid = pod.uid.clone();
+        let lane = self.lanes.of(&pod);
+        let mut entry = Entry::new(pod, lane);
+        entry.place(class, now);
+        self.ranks.insert(rank, uid.clone());
+        self.pods.insert(uid, entry);
+    }
+
+    fn on_gone(&mut self, uid: &Uid, now: Instant) {
+        if let Some(entry) = self.pods.get_mut(uid)
+            && entry.gone.is_none()
+        {
+            entry.gone = Some(now);
+            // A call under way still has to be answered.
+            if !matches!(entry.state, State::InFlight { .. }) {
+                entry.state = State::Gone;
+            }
+        }
+    }
+
+    fn on_daemon_sets(&mut self, known: DaemonSets, now: Instant) {
+        self.daemon_sets = known;
+        for entry in self
+            .pods
+            .values_mut()
+            .filter(|e| e.class == Class::Undecided)
+        {
+            let class = classify(
+                &entry.facts,
+                self.settings.ourselves.as_ref(),
+                &self.daemon_sets,
+            );
+            if entry.gone.is_none() {
+                entry.place(class, now);
+            }
+        }
+    }
+
+    fn on_answered(&mut self, uid: &Uid, reply: Reply, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.pods.get_mut(uid) else {
+            return;
+        };
+        let State::InFlight { since, delete } = entry.state else {
+            return;
+        };
+        self.in_flight -= 1;
+        let left = self.window.end().saturating_duration_since(now);
+        let lane = entry.lane.clone();
+        entry.state = State::Ready { not_before: now };
+        if delete {
+            entry.delete_again = Some(now + UNCLEAR.0);
+        } else {
+            self.lanes.answered(&lane);
+        }
+        let hold = match reply {
+            Reply::Accepted => {
+                if !delete {
+                    self.lanes
+                        .accepted(&lane, now.saturating_duration_since(since));
+                }
+                entry.accept(delete, self.settings.dry_run, now);
+                None
+            }
+            Reply::Gone => {
+                entry.gone.get_or_insert(now);
+                None
+            }
+            Reply::Conflict => {
+                effects.push(Effect::Relist);
+                entry.state = State::Ready {
+                    not_before: now + UNCLEAR.1,
+                };
+                None
+            }
+            Reply::BudgetClosed(refusal) => {
+                let budget = refusal.budget.as_ref();
+                let stale = refusal.stale.then(|| (left / 4).min(STALE));
+                entry.lane = self.lanes.refused(&entry.facts, budget, stale, now);
+                Some(Hold::Budget(refusal))
+            }
+            Reply::Overloaded { retry_after } => {
+                let pause = retry_after.unwrap_or(OVERLOAD).min(left / 4);
+                self.paused = Some(now + pause + self.lanes.jitter(pause));
+                Some(Hold::Overloaded)
+            }
+            Reply::Forbidden { words } if delete => {
+                entry.delete_refused = true;
+                Some(Hold::Forbidden { words })
+            }
+            Reply::Forbidden { words } => {
+                if !std::mem::replace(&mut self.asked_access, true) {
+                    effects.push(Effect::CheckAccess);
+                }
+                entry.state = State::Ready {
+                    not_before: now + SLOW,
+                };
+                Some(Hold::Forbidden { words })
+            }
+            Reply::Misconfigured { words } => {
+                entry.state = State::Ready {
+                    not_before: now + SLOW,
+                };
+                Some(Hold::Misconfigured { words })
+            }
+            Reply::NamespaceTerminating => {
+                entry.state = State::Ready {
+                    not_before: now + SLOW,
+                };
+                Some(Hold::NamespaceTerminating)
+            }
+            Reply::Denied { status, words } => {
+                entry.state = State::Ready {
+                    not_before: now + SLOW,
+                };
+                Some(Hold::Denied { status, words })
+            }
+            Reply::Unauthorized => Some(entry.unclear("401 the token was refused".into(), now)),
+            Reply::Unclear { what } => Some(entry.unclear(what, now)),
+        };
+        entry.answered(hold, now);
+    }
+
+    /// Starts what is due at `now`.
+    fn schedule(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if self.cancelled || now >= self.window.end() {
+            return;
+        }
+        if !self.asked_daemon_sets && self.pods.values().any(|e| e.class == Class::Undecided) {
+            self.asked_daemon_sets = true;
+            effects.push(Effect::ListDaemonSets);
+        }
+        self.suspect(now, effects);
+        let paused = self.paused.is_some_and(|until| now < until);
+        let mut startable = Vec::new();
+        for uid in self.ranks.values() {
+            let Some(entry) = self.pods.get(uid) else {
+                continue;
+            };
+            let State::Ready { not_before } = entry.state else {
+                continue;
+            };
+            if self.delete_at(entry).is_some_and(|at| now >= at) {
+                startable.push((uid.clone(), true));
+            } else if !self.barred && !paused && now >= not_before.max(self.due(entry)) {
+                startable.push((uid.clone(), false));
+            }
+        }
+        for (uid, delete) in startable {
+            if self.in_flight >= self.settings.in_flight {
+                return;
+            }
+            let Some(entry) = self.pods.get_mut(&uid) else {
+                continue;
+            };
+            if !delete {
+                if !self.lanes.admits(&entry.lane, now) {
+                    continue;
+                }
+                self.lanes.started(&entry.lane);
+            }
+            self.in_flight += 1;
+            let call = entry.start(&self.window, delete, now);
+            effects.push(if delete {
+                Effect::Delete(call)
+            } else {
+                Effect::Evict(call)
+            });
+        }
+    }
+
+    /// Asks for a list where the watch should have spoken of a pod and has not.
+    fn suspect(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if self.relisted.is_some_and(|last| now < last + RELIST_PAUSE) {
+            return;
+        }
+        let mut found = false;
+        for entry in self.pods.values_mut() {
+            if let State::Going { suspect } = &mut entry.state
+                && now >= *suspect
+            {
+                *suspect = now + RELIST_PAUSE;
+                found = true;
+            }
+        }
+        if found {
+            self.relisted = Some(now);
+            effects.push(Effect::Relist);
+        }
+    }
+
+    /// From when on a pod may be evicted.
+    fn due(&self, entry: &Entry) -> Instant {
+        match entry.class {
+            Class::Evict(Order::Last) => self.window.latest_for(entry.facts.grace),
+            _ if entry.facts.critical && self.window.has_waves() && self.ordinary_remain() => {
+                let critical = self.pods.values().filter(|e| e.facts.critical);
+                let longest = critical.map(|e| e.facts.grace).max().unwrap_or_default();
+                self.window.latest_for(longest)
+            }
+            _ => self.window.start(),
+        }
+    }
+
+    /// Whether pods other than `system-*-critical` ones are still to go.
+    fn ordinary_remain(&self) -> bool {
+        self.pods
+            .values()
+            .any(|e| !e.facts.critical && !e.is_done())
+    }
+
+    /// When a pod is deleted past its budget.
+    fn delete_at(&self, entry: &Entry) -> Option<Instant> {
+        match self.settings.budgets {
+            BudgetPolicy::DeleteAt { grace } if !entry.delete_refused => {
+                let before = entry.facts.grace.min(grace);
+                let at = self
+                    .window
+                    .end()
+                    .checked_sub(before)?
+                    .max(self.window.start());
+                Some(entry.delete_again.map_or(at, |again| again.max(at)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether nothing more will come of a pod.
+    fn is_settled(&self, entry: &Entry) -> bool {
+        let ready = matches!(entry.state, State::Ready { .. });
+        let going = self.settings.dry_run && matches!(entry.state, State::Going { .. });
+        entry.is_done() || going || (ready && self.barred && self.delete_at(entry).is_none())
+    }
+
+    fn pod_outcome(&self, entry: &Entry) -> PodOutcome {
+        if entry.gone.is_some() {
+            return PodOutcome::Gone;
+        }
+        match (&entry.state, entry.class) {
+            (_, Class::Skip(reason)) => PodOutcome::Skipped {
+                reason: reason.to_string(),
+            },
+            (_, Class::Completed) => PodOutcome::Completed,
+            (State::Would, _) => PodOutcome::WouldEvict,
+            (State::Going { .. }, _) => PodOutcome::Terminating,
+            _ if self.barred => PodOutcome::Forbidden {
+                words: "not allowed to create pods/eviction".to_owned(),
+            },
+            _ => entry.held(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! How many pods that stand under one budget are evicted at once.
+//!
+//! Evictions under one budget conflict inside the API server, which then sleeps half a second.
+//! Which budget a pod stands under is not known beforehand; pods of one owner mostly share
+//! one. So each owner's pods go one at a time at first, and twice as many after each quick
+//! acceptance. A refusal tells the budget: from then on all pods that it refused share its
+//! lane, and one of them at a time asks whether it has opened.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::facts::PodFacts;
+
+/// The first pause before a closed budget is asked again, and the longest.
+const PROBE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+/// An acceptance slower than this had to wait for a conflict.
+const CONFLICT: Duration = Duration::from_millis(400);
+/// The most evictions under way in a lane.
+const WIDEST: usize = 16;
+
+/// What pods of a lane have in common.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum LaneKey {
+    /// A budget, by namespace and name.
+    Budget(String, String),
+    /// An owner, by UID.
+    Owner(String),
+    /// Nothing: a pod of its own, by UID.
+    Alone(String),
+}
+
+#[derive(Debug)]
+struct Lane {
+    width: usize,
+    in_flight: usize,
+    closed: Option<Closed>,
+}
+
+#[derive(Debug)]
+struct Closed {
+    /// When it is asked again.
+    probe: Instant,
+    pause: Duration,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self {
+            width: 1,
+            in_flight: 0,
+            closed: None,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    by_key: BTreeMap<LaneKey, Lane>,
+    /// Owners whose budget is known.
+    budgets: BTreeMap<LaneKey, LaneKey>,
+    /// The state of the jitter, which replays.
+    noise: u64,
+}
+
+impl Lanes {
+    /// The lane of a pod.
+    pub(super) fn of(&self, pod: &PodFacts) -> LaneKey {
+        let own = own_lane(pod);
+        self.budgets.get(&own).cloned().unwrap_or(own)
+    }
+
+    /// Whether another pod of the lane may go at `now`.
+    pub(super) fn admits(&mut self, key: &LaneKey, now: Instant) -> bool {
+        let key = self.current(key);
+        let lane = self.by_key.entry(key).or_default();
+        match &lane.closed {
+            Some(closed) => lane.in_flight == 0 && now >= closed.probe,
+            None => lane.in_flight < lane.width,
+        }
+    }
+
+    /// When a closed lane is asked again.
+    pub(super) fn opens(&self, key: &LaneKey) -> Option<Instant> {
+        let key = self.current(key);
+        self.by_key.get(&key)?.closed.as_ref().map(|c| c.probe)
+    }
+
+    pub(super) fn started(&mut self, key: &LaneKey) {
+        let key = self.current(key);
+        self.by_key.entry(key).or_default().in_flight += 1;
+    }
+
+    pub(super) fn answered(&mut self, key: &LaneKey) {
+        let key = self.current(key);
+        let lane = self.by_key.entry(key).or_default();
+        lane.in_flight = lane.in_flight.saturating_sub(1);
+    }
+
+    /// An eviction was accepted after `took`.
+    pub(super) fn accepted(&mut self, key: &LaneKey, took: Duration) {
+        let key = self.current(key);
+        let one_budget = matches!(key, LaneKey::Budget(..));
+        let lane = self.by_key.entry(key).or_default();
+        lane.closed = None;
+        let quick = took < CONFLICT && !one_budget;
+        lane.width = if quick {
+            (lane.width * 2).min(WIDEST)
+        } else {
+            1
+        };
+    }
+
+    /// A budget refused `pod`; `stale`: how long to wait where its numbers are not up to date.
+    /// The pod's lane from now on.
+    pub(super) fn refused(
+        &mut self,
+        pod: &PodFacts,
+        budget: Option<&String>,
+        stale: Option<Duration>,
+        now: Instant,
+    ) -> LaneKey {
+        let own = own_lane(pod);
+        let key = match budget {
+            Some(name) => LaneKey::Budget(pod.namespace.clone(), name.clone()),
+            None => self.of(pod),
+        };
+        if own != key && self.budgets.get(&own) != Some(&key) {
+            // Calls under way are counted where their pods are now.
+            let moved = self.by_key.remove(&own).map_or(0, |l| l.in_flight);
+            self.by_key.entry(key.clone()).or_default().in_flight += moved;
+            self.budgets.insert(own, key.clone());
+        }
+        let before = self.by_key.get(&key).and_then(|l| l.closed.as_ref());
+        // Refusals of calls that were under way together count once.
+        if before.is_some_and(|c| c.probe > now) {
+            return key;
+        }
+        let pause = before.map_or(PROBE.0, |c| c.pause.mul_f64(1.5).min(PROBE.1));
+        let wait = stale.unwrap_or(pause);
+        let probe = now + wait + self.jitter(wait);
+        let lane = self.by_key.entry(key.clone()).or_default();
+        lane.width = 1;
+        lane.closed = Some(Closed { probe, pause });
+        key
+    }
+
+    /// Up to a tenth of `span`, so that many nodes do not ask together.
+    pub(super) fn jitter(&mut self, span: Duration) -> Duration {
+        // SplitMix64: enough to spread, and the same in every replay.
+        self.noise = self.noise.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.noise;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let part = u32::try_from((z ^ (z >> 31)) % 1000).unwrap_or_default();
+        span * part / 10_000
+    }
+
+    /// The lane that a key stands for now: an owner's budget may have become known since.
+    fn current(&self, key: &LaneKey) -> LaneKey {
+        self.budgets.get(key).unwrap_or(key).clone()
+    }
+}
+
+fn own_lane(pod: &PodFacts) -> LaneKey {
+    match &pod.owner {
+        Some(owner) => LaneKey::Owner(owner.uid.0.clone()),
+        None => LaneKey::Alone(pod.uid.0.clone()),
+    }
+}

@@ -1,0 +1,116 @@
+//! The port to a node's pods: list, watch, evict, delete.
+
+use std::error::Error as StdError;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+use crate::classify::DaemonSets;
+use crate::facts::PodFacts;
+use crate::plan::Call;
+use crate::reply::Reply;
+
+/// All pods of the node, and the version of the collection from which a watch goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// The pods.
+    pub pods: Vec<PodFacts>,
+    /// The collection's `resourceVersion`.
+    pub version: String,
+}
+
+/// What a watch says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A pod is new or has changed.
+    Seen(PodFacts),
+    /// A pod's object is gone.
+    Deleted(PodFacts),
+    /// Nothing changed up to a version.
+    Bookmark,
+}
+
+/// A change and the version up to which the watch has come with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// What changed.
+    pub change: Change,
+    /// The `resourceVersion` to go on from.
+    pub version: String,
+}
+
+/// Why pods could not be listed or watched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PodsError {
+    /// The version is too old for a watch: list again (HTTP 410).
+    #[error("the watch's version has expired")]
+    Expired,
+    /// A permission is missing.
+    #[error("not allowed to {verb} pods of the node: {words}")]
+    Forbidden {
+        /// The verb, as RBAC writes it.
+        verb: &'static str,
+        /// The server's words.
+        words: String,
+    },
+    /// No usable answer.
+    #[error("no usable answer")]
+    Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+impl PodsError {
+    /// Whether the same call may succeed soon.
+    pub fn is_transient(&self) -> bool {
+        !self.is_permission()
+    }
+
+    /// Whether a permission is missing.
+    pub fn is_permission(&self) -> bool {
+        matches!(self, Self::Forbidden { .. })
+    }
+
+    /// What mends it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Forbidden { .. } => "grant list and watch on pods to the handler's account",
+            Self::Expired | Self::Unavailable(_) => "none needed; it is tried again",
+        }
+    }
+}
+
+/// A node's pods. The implementation bounds every call in time, so that one that hangs is
+/// tried again; opening a watch is a call, following it is not.
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
+#[async_trait]
+pub trait Pods: Send + Sync {
+    /// Lists the node's pods; `fresh`: not from a cache that may lag.
+    ///
+    /// # Errors
+    /// [`PodsError`].
+    async fn list(&self, fresh: bool) -> Result<Listed, PodsError>;
+
+    /// Watches the node's pods from `version` on. The stream ends when the server ends it.
+    ///
+    /// # Errors
+    /// [`PodsError`], also as an item of the stream, which then ends.
+    async fn watch(
+        &self,
+        version: String,
+    ) -> Result<BoxStream<'static, Result<Watched, PodsError>>, PodsError>;
+
+    /// Evicts a pod by its name and UID.
+    async fn evict(&self, call: Call) -> Reply;
+
+    /// Deletes a pod by its name and UID, past its budget.
+    async fn delete(&self, call: Call) -> Reply;
+
+    /// Which DaemonSets exist.
+    async fn daemon_sets(&self) -> DaemonSets;
+
+    /// Whether we may evict at all; `None` where it could not be learnt.
+    async fn may_evict(&self) -> Option<bool>;
+
+    /// How many requests this has made so far.
+    fn requests(&self) -> u64;
+}

@@ -276,15 +276,20 @@ impl ControlPlane {
 }
 
 /// Waits until `probe` succeeds, and gives up at once when the process ends.
-pub(crate) async fn ready(
-    process: &Process,
-    mut probe: impl AsyncFnMut() -> Result<(), String>,
-) -> Result<()> {
-    let outcome = wait_until("an answer", START, async || match process.exit_status() {
-        Some(status) => Ok(Err(
-            process.problem(format!("ended with {status} while starting"))
-        )),
-        None => probe().await.map(Ok),
+pub(crate) async fn ready<F>(process: &Process, mut probe: impl FnMut() -> F) -> Result<()>
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let outcome = wait_until("an answer", START, || {
+        let answer = process.exit_status().map_or_else(|| Ok(probe()), Err);
+        async {
+            match answer {
+                Ok(answer) => answer.await.map(Ok),
+                Err(ended) => Ok(Err(
+                    process.problem(format!("ended with {ended} while starting"))
+                )),
+            }
+        }
     })
     .await;
     match outcome {

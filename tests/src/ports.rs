@@ -40,7 +40,10 @@ pub fn free_port() -> Result<u16> {
 ///
 /// # Errors
 /// The last attempt's, or the first that has another reason.
-pub async fn on_a_free_port<T>(mut start: impl AsyncFnMut(u16) -> Result<T>) -> Result<(T, u16)> {
+pub async fn on_a_free_port<T, F>(mut start: impl FnMut(u16) -> F) -> Result<(T, u16)>
+where
+    F: Future<Output = Result<T>>,
+{
     let mut attempt = 1;
     loop {
         let port = free_port()?;

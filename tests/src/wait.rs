@@ -15,11 +15,14 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// [`Error::Timeout`] with the last thing seen, when `within` has passed.
-pub async fn wait_until<T>(
+pub async fn wait_until<T, F>(
     what: impl Into<String>,
     within: Duration,
-    mut probe: impl AsyncFnMut() -> Result<T, String>,
-) -> Result<T> {
+    mut probe: impl FnMut() -> F,
+) -> Result<T>
+where
+    F: Future<Output = Result<T, String>>,
+{
     let end = Instant::now() + within;
     let mut last = String::from("nothing yet");
     loop {

@@ -511,7 +511,13 @@ async fn a_process_outlives_the_thread_that_started_it() -> Result<()> {
     let scratch = Scratch::new("thread")?;
     let log = scratch.path().join("log");
     let spec = Spec::new("sleep", std::path::Path::new("sleep"), &log).arg("60");
-    let started = std::thread::spawn(move || Process::start(&spec)).join();
+    let started = std::thread::spawn(move || {
+        let process = Process::start(&spec);
+        // Until the child has asked for its signal.
+        std::thread::sleep(Duration::from_millis(500));
+        process
+    })
+    .join();
     let process = started.expect("the thread ends well")?;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(process.is_running(), "{:?}", process.exit_status());

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use kube::Config;
+use kube::config::{KubeConfigOptions, Kubeconfig};
 
+use crate::cluster::{Cluster, ConnectError};
 use crate::plan::{BudgetPolicy, Settings};
 use crate::taint::{QuarantineSettings, Taint};
 
@@ -81,6 +84,29 @@ pub enum Pdb {
 }
 
 impl DrainArgs {
+    /// The connection that the arguments ask for.
+    ///
+    /// # Errors
+    /// Where there is no usable configuration. The API server is not asked yet.
+    pub async fn cluster(&self) -> Result<Cluster, ConnectError> {
+        let choice = KubeConfigOptions {
+            context: self.context.clone(),
+            ..Default::default()
+        };
+        let config = match &self.kubeconfig {
+            Some(file) => {
+                let kubeconfig = Kubeconfig::read_from(file).map_err(ConnectError::new)?;
+                Config::from_custom_kubeconfig(kubeconfig, &choice).await
+            }
+            None if self.context.is_some() => Config::from_kubeconfig(&choice).await,
+            None => match Config::incluster() {
+                Ok(config) => Ok(config),
+                Err(_) => Config::from_kubeconfig(&choice).await,
+            },
+        };
+        Cluster::connect(config.map_err(ConnectError::new)?)
+    }
+
     /// The plan's settings.
     pub fn settings(&self) -> Settings {
         Settings {

@@ -36,8 +36,14 @@ const RENEW_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why no connection can be made.
 #[derive(Debug, thiserror::Error)]
-#[error("the configuration makes no client")]
+#[error("no usable Kubernetes configuration")]
 pub struct ConnectError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl ConnectError {
+    pub(crate) fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(source.into())
+    }
+}
 
 /// A call that brought no answer.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +91,7 @@ impl Cluster {
     /// Where no client can be made of `config`, for example without a readable certificate.
     pub fn connect(mut config: Config) -> Result<Self, ConnectError> {
         config.default_retry = false;
-        let client = Client::try_from(config.clone()).map_err(|e| ConnectError(Box::new(e)))?;
+        let client = Client::try_from(config.clone()).map_err(ConnectError::new)?;
         Ok(Self::new(Some(config), client))
     }
 

@@ -1,0 +1,116 @@
+//! `run`: the daemon, composed.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+use spot_core::handler::Handler;
+use spot_core::observer::LogObserver;
+use spot_drain::args::DrainArgs;
+use spot_drain::driver::NodeDrainer;
+use spot_imds::args::ImdsArgs;
+use tokio::sync::oneshot;
+
+use crate::exit::{Exit, chain};
+use crate::health;
+use crate::log::LogArgs;
+use crate::signals::Signals;
+
+/// What follows the options in `--help`.
+pub(crate) const AFTER_HELP: &str = "\
+Exit codes:
+  0        ended as asked
+  64       unusable arguments or configuration
+  69       the cluster does not know the node
+  70       a bug
+  130 143  a second signal
+
+Every option can be given by its environment variable; the option wins.";
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    imds: ImdsArgs,
+
+    #[command(flatten)]
+    drain: DrainArgs,
+
+    #[command(flatten)]
+    log: LogArgs,
+
+    /// Serve /healthz and /readyz here, such as 0.0.0.0:9810 [default: nowhere]
+    #[arg(long, env, help_heading = "Process", value_name = "ADDRESS", value_parser = address)]
+    listen: Option<SocketAddr>,
+
+    /// How long a running drain may go on after SIGTERM
+    #[arg(long, env, help_heading = "Process", value_name = "DURATION", default_value = "130s",
+        value_parser = duration)]
+    shutdown_grace: Duration,
+}
+
+/// Runs the daemon to its end.
+pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
+    args.log.start();
+    let signals = Signals::listen().map_err(|e| Exit::bug(format!("no signals: {e}")))?;
+    let listener = health::bind(args.listen).await.map_err(|e| {
+        Exit::usage(format!(
+            "--listen: {e}; write an address of this host that is free"
+        ))
+    })?;
+    let source = args.imds.source().and_then(spot_imds::source::ImdsSourceBuilder::build);
+    let source = source.map_err(|e| Exit::usage(chain(&e)))?;
+    let cluster = args.drain.cluster().await.map_err(|e| {
+        Exit::usage(format!(
+            "{}; write --kubeconfig FILE, or run in a pod",
+            chain(&e)
+        ))
+    })?;
+    let node_name = &args.drain.node_name;
+    let node = cluster
+        .node(node_name)
+        .with_settings(args.drain.quarantine())
+        .with_dry_run(args.drain.dry_run);
+    let pods = cluster.pods(node_name).with_dry_run(args.drain.dry_run);
+
+    let handler = Handler::builder(NodeDrainer::new(pods).with_settings(args.drain.settings()))
+        .source(source)
+        .node(node)
+        .observer(LogObserver::new(node_name))
+        .shutdown_grace(args.shutdown_grace)
+        .build();
+    tracing::info!(
+        node = node_name,
+        version = env!("CARGO_PKG_VERSION"),
+        metadata = args.imds.metadata_url,
+        dry_run = args.drain.dry_run,
+        "started"
+    );
+
+    let (stop, stopped) = oneshot::channel();
+    let readiness = handler.readiness();
+    let shutdown = async {
+        // An error means that nobody can ask any more, and nobody has.
+        if stopped.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        ended = handler.run(shutdown) => {
+            tracing::info!(node = node_name, ok = ended.is_ok(), "ended");
+            ended.map_err(Exit::from)
+        }
+        exit = signals.follow(stop) => Err(exit),
+        failed = health::serve(listener, readiness) => {
+            Err(Exit::bug(format!("the health endpoint ended: {failed:?}")))
+        }
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "write an address and a port such as 0.0.0.0:9810")
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    humantime::parse_duration(text).map_err(|_| "write a duration such as 30s or 2m")
+}

@@ -18,13 +18,9 @@ pub struct DrainArgs {
     #[arg(long, env = "NODE_NAME", help_heading = "Cluster", value_parser = name)]
     pub node_name: String,
 
-    /// A kubeconfig file [default: the pod's service account, else the usual kubeconfig]
-    #[arg(
-        long,
-        env = "KUBECONFIG",
-        help_heading = "Cluster",
-        value_name = "FILE"
-    )]
+    /// A kubeconfig file [default: the pod's service account; outside a pod $KUBECONFIG, then
+    /// ~/.kube/config]
+    #[arg(long, help_heading = "Cluster", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
     /// A context of the kubeconfig [default: its current one]

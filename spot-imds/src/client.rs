@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{DATE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
-use jiff::Timestamp;
-use jiff::fmt::rfc2822::DateTimeParser;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use crate::decode::{self, DecodeError, SpotAction};
+use crate::document::Document;
 use crate::error::ImdsError;
 use crate::options::{self, ConfigError, Endpoint, within};
 use crate::quote::excerpt;
@@ -26,51 +25,6 @@ const TOKEN_PATH: &str = "/latest/api/token";
 const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
 const TOKEN_TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
 const AGENT: &str = concat!("spot-imds/", env!("CARGO_PKG_VERSION"));
-
-/// The `Date`s that are believed: a clock that was never set shows less.
-const SANE_DATES: std::ops::Range<i64> = 1_577_836_800..4_102_444_800; // the years 2020 to 2099
-
-/// A reply of the metadata service. Its `Debug` shows the length of the body alone: some
-/// metadata is secret.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Document {
-    body: Bytes,
-    date: Option<Timestamp>,
-    received: Instant,
-}
-
-impl Document {
-    /// The body as it came.
-    pub fn body(&self) -> &[u8] {
-        &self.body
-    }
-
-    /// The body as text, where it is UTF-8.
-    pub fn text(&self) -> Option<&str> {
-        std::str::from_utf8(&self.body).ok()
-    }
-
-    /// What the service's clock showed (the `Date` header, whole seconds, rounded down), where
-    /// it says so and it is a time of the years 2020 to 2099.
-    pub fn date(&self) -> Option<Timestamp> {
-        self.date
-    }
-
-    /// When the whole reply had been read.
-    pub fn received(&self) -> Instant {
-        self.received
-    }
-}
-
-impl fmt::Debug for Document {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Document")
-            .field("length", &self.body.len())
-            .field("date", &self.date)
-            .field("received", &self.received)
-            .finish()
-    }
-}
 
 /// Puts an [`ImdsClient`] together.
 #[derive(Clone)]
@@ -280,14 +234,7 @@ impl Inner {
             _ => {}
         }
         match response.status() {
-            StatusCode::OK => {
-                let date = date(response.headers());
-                Ok(Some(Document {
-                    body: response.into_body(),
-                    date,
-                    received,
-                }))
-            }
+            StatusCode::OK => Ok(Some(Document::new(response, received))),
             StatusCode::NOT_FOUND => Ok(None),
             status => Err(unexpected(path, status)),
         }
@@ -435,13 +382,6 @@ fn ttl(headers: &HeaderMap) -> Option<Duration> {
         .then(|| Duration::from_secs(seconds.into()))
 }
 
-/// What the service's clock shows, where it is set (RFC 9110, "Date").
-fn date(headers: &HeaderMap) -> Option<Timestamp> {
-    const PARSER: DateTimeParser = DateTimeParser::new().relaxed_weekday(true);
-    let date = PARSER.parse_timestamp(headers.get(DATE)?.as_bytes()).ok()?;
-    SANE_DATES.contains(&date.as_second()).then_some(date)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -450,28 +390,6 @@ mod tests {
         [(name, HeaderValue::from_bytes(value).unwrap())]
             .into_iter()
             .collect()
-    }
-
-    #[test]
-    fn a_sane_date_is_believed_and_no_other() {
-        let read = |value: &str| date(&headers(DATE, value.as_bytes()));
-        let expected: Timestamp = "2026-03-01T10:20:30Z".parse().unwrap();
-        assert_eq!(read("Sun, 01 Mar 2026 10:20:30 GMT"), Some(expected));
-        assert_eq!(
-            read("Mon, 01 Mar 2026 10:20:30 GMT"),
-            Some(expected),
-            "wrong day of the week"
-        );
-        for odd in [
-            "Thu, 01 Jan 1970 00:00:00 GMT",
-            "Fri, 31 Dec 9999 23:59:59 GMT",
-            "",
-            "soon",
-        ] {
-            assert_eq!(read(odd), None, "{odd}");
-        }
-        assert_eq!(date(&headers(DATE, b"\xff\xfe")), None);
-        assert_eq!(date(&HeaderMap::new()), None);
     }
 
     #[test]

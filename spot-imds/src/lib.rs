@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`source`] | interruption notices, for ever, whatever the service does |
 //! | [`client`] | single questions to the service, `IMDSv2` only |
+//! | [`document`] | a reply: body, `Date`, when it came |
 //! | [`decode`] | bodies to values, pure |
 //! | [`transport`] | the port to the network, replaceable in tests |
 //! | [`options`] | what can be set, and its bounds |
@@ -72,6 +73,7 @@
 pub mod args;
 pub mod client;
 pub mod decode;
+pub mod document;
 pub mod error;
 pub mod options;
 mod quote;

@@ -16,8 +16,9 @@ use spot_core::source::NoticeSource;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{info, warn};
 
-use crate::client::{Document, INSTANCE_ACTION, ImdsClient, malformed};
+use crate::client::{INSTANCE_ACTION, ImdsClient, malformed};
 use crate::decode;
+use crate::document::Document;
 use crate::error::ImdsError;
 use crate::options::{self, ConfigError, within};
 pub use backoff::MAX_BACKOFF;
@@ -334,10 +335,15 @@ impl ImdsSource {
     /// No usable reply.
     fn failed(&mut self, error: &ImdsError, now: Instant) {
         self.due = Some(now + self.backoff.failed());
+        // Whoever answers again is asked for its name first.
+        if let Identity::Unknown { due, .. } = &mut self.identity {
+            *due = None;
+            self.id_backoff.succeeded();
+        }
         if self.away.holds(now) {
             warn!(
                 reason = error.report(),
-                "no answer from the metadata service; asked again"
+                "no usable answer from the metadata service; asked again"
             );
         }
         self.say_failing(error);

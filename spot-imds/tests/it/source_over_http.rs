@@ -1,0 +1,128 @@
+//! The source against a service on a socket, in real time.
+
+use std::time::Duration;
+
+use spot_core::notice::{Signal, SourceHealth};
+use spot_core::source::NoticeSource;
+use spot_imds::client::ImdsClient;
+use spot_imds::source::ImdsSource;
+use tokio::net::TcpSocket;
+use tokio::time::timeout;
+use wiremock::MockServer;
+
+use crate::client_over_http::{client, serve, serve_token, text};
+use crate::raw::{Listener, Reply, reply};
+
+/// Long enough for any machine: the tests wait for signals, not for time.
+const EVER: Duration = Duration::from_secs(60);
+
+const INTERVAL: Duration = Duration::from_millis(100);
+
+async fn next(source: &mut ImdsSource) -> Signal {
+    timeout(EVER, source.next()).await.unwrap()
+}
+
+fn source(client: ImdsClient) -> ImdsSource {
+    ImdsSource::builder(client)
+        .poll_interval(INTERVAL)
+        .build()
+        .unwrap()
+}
+
+fn good(request: &str) -> Reply {
+    match request {
+        "PUT /latest/api/token" => reply("200 OK", "", "token"),
+        "GET /latest/meta-data/instance-id" => reply("200 OK", "", "i-1"),
+        _ => reply("404 Not Found", "", ""),
+    }
+}
+
+#[tokio::test]
+async fn a_notice_arrives() {
+    let server = MockServer::start().await;
+    serve_token(&server).await;
+    serve(&server, "instance-id", text("i-1")).await;
+    let mut source = source(client(&server));
+    assert!(matches!(next(&mut source).await, Signal::Identified(i) if i.id == "i-1"));
+    assert_eq!(next(&mut source).await, Signal::Health(SourceHealth::Good));
+    let notice = text(r#"{"action":"terminate","time":"2026-01-01T00:02:00Z"}"#)
+        .insert_header("date", "Thu, 01 Jan 2026 00:00:00 GMT");
+    serve(&server, "spot/instance-action", notice).await;
+    let Signal::Raised(notice) = next(&mut source).await else {
+        panic!("no notice")
+    };
+    let left = notice.deadline.unwrap().remaining(notice.detected);
+    assert_eq!(left, Duration::from_secs(120));
+}
+
+#[tokio::test]
+async fn many_polls_take_one_connection() {
+    let listener = Listener::start(good).await;
+    let client = ImdsClient::builder()
+        .endpoint(&*listener.url)
+        .build()
+        .unwrap();
+    let mut source = source(client);
+    let polls = || {
+        listener
+            .requests()
+            .iter()
+            .filter(|r| r.contains("spot/"))
+            .count()
+    };
+    while polls() < 10 {
+        let _ = timeout(INTERVAL, source.next()).await;
+    }
+    assert_eq!(listener.connections(), 1);
+    let puts = listener
+        .requests()
+        .iter()
+        .filter(|r| r.starts_with("PUT"))
+        .count();
+    assert_eq!(puts, 1);
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_the_service_closes_is_no_failure() {
+    let listener = Listener::start(|request: &str| match (good(request), request) {
+        // Without `Connection: close`, after each poll.
+        (Reply::Bytes(bytes), r) if r.ends_with("spot/instance-action") => Reply::Close(bytes),
+        (reply, _) => reply,
+    })
+    .await;
+    let client = ImdsClient::builder()
+        .endpoint(&*listener.url)
+        .build()
+        .unwrap();
+    let mut source = source(client);
+    assert!(matches!(next(&mut source).await, Signal::Identified(_)));
+    assert_eq!(next(&mut source).await, Signal::Health(SourceHealth::Good));
+    while listener.connections() < 5 {
+        let heard = timeout(INTERVAL, source.next()).await;
+        assert!(heard.is_err(), "{heard:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_comes_up_late_is_found() {
+    // A port that is held and not yet listened on refuses.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = held.local_addr().unwrap();
+    let client = ImdsClient::builder()
+        .endpoint(format!("http://{address}"))
+        .build()
+        .unwrap();
+    let mut source = source(client);
+    let Signal::Health(SourceHealth::Failing { reason }) = next(&mut source).await else {
+        panic!("something answers")
+    };
+    assert!(reason.contains("cannot be reached"), "{reason}");
+    assert!(reason.contains("refused"), "the cause: {reason}");
+    let listener = held.listen(128).unwrap().into_std().unwrap();
+    let server = MockServer::builder().listener(listener).start().await;
+    serve_token(&server).await;
+    serve(&server, "instance-id", text("i-1")).await;
+    assert!(matches!(next(&mut source).await, Signal::Identified(_)));
+    assert_eq!(next(&mut source).await, Signal::Health(SourceHealth::Good));
+}

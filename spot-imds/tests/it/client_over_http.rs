@@ -35,10 +35,15 @@ pub(crate) fn text(body: &str) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_raw(body.as_bytes().to_vec(), "text/plain")
 }
 
+/// Patient, so that no busy machine makes a good reply late.
 pub(crate) fn client(server: &MockServer) -> ImdsClient {
-    let timeout = Duration::from_millis(500);
+    patient(&server.uri())
+}
+
+pub(crate) fn patient(url: &str) -> ImdsClient {
+    let timeout = Duration::from_secs(30);
     ImdsClient::builder()
-        .endpoint(server.uri())
+        .endpoint(url)
         .request_timeout(timeout)
         .build()
         .unwrap()
@@ -181,7 +186,17 @@ async fn an_oversize_body_is_cut_off() {
 
 #[tokio::test]
 async fn a_slow_reply_is_a_timeout_that_says_what_mends_it() {
-    let error = error_for(text("eu-west-1").set_delay(Duration::from_secs(30))).await;
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(text("late").set_delay(Duration::from_secs(300)))
+        .mount(&server)
+        .await;
+    let client = ImdsClient::builder()
+        .endpoint(server.uri())
+        .request_timeout(Duration::from_millis(100))
+        .build()
+        .unwrap();
+    let error = client.region().await.unwrap_err();
     assert!(matches!(error, ImdsError::TimedOut { .. }), "{error}");
     assert!(
         error.report().contains("http-put-response-hop-limit"),

@@ -10,7 +10,7 @@ use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use wiremock::MockServer;
 
-use crate::client_over_http::{client, serve, serve_token, text};
+use crate::client_over_http::{client, patient, serve, serve_token, text};
 use crate::raw::{Listener, Reply, reply};
 
 /// Long enough for any machine: the tests wait for signals, not for time.
@@ -20,6 +20,27 @@ const INTERVAL: Duration = Duration::from_millis(100);
 
 async fn next(source: &mut ImdsSource) -> Signal {
     timeout(EVER, source.next()).await.unwrap()
+}
+
+/// How much is said until then. No exchange is given up meanwhile.
+async fn listen_until(source: &mut ImdsSource, done: impl Fn() -> bool) -> usize {
+    let mut heard = 0;
+    let listen = async {
+        loop {
+            source.next().await;
+            heard += 1;
+        }
+    };
+    let wait = async {
+        while !done() {
+            tokio::time::sleep(INTERVAL / 10).await;
+        }
+    };
+    tokio::select! {
+        () = listen => {}
+        () = wait => {}
+    }
+    heard
 }
 
 fn source(client: ImdsClient) -> ImdsSource {
@@ -58,10 +79,7 @@ async fn a_notice_arrives() {
 #[tokio::test]
 async fn many_polls_take_one_connection() {
     let listener = Listener::start(good).await;
-    let client = ImdsClient::builder()
-        .endpoint(&*listener.url)
-        .build()
-        .unwrap();
+    let client = patient(&listener.url);
     let mut source = source(client);
     let polls = || {
         listener
@@ -70,9 +88,8 @@ async fn many_polls_take_one_connection() {
             .filter(|r| r.contains("spot/"))
             .count()
     };
-    while polls() < 10 {
-        let _ = timeout(INTERVAL, source.next()).await;
-    }
+    let heard = listen_until(&mut source, || polls() >= 10).await;
+    assert_eq!(heard, 2, "who, and that it is good");
     assert_eq!(listener.connections(), 1);
     let puts = listener
         .requests()
@@ -90,17 +107,12 @@ async fn a_kept_connection_that_the_service_closes_is_no_failure() {
         (reply, _) => reply,
     })
     .await;
-    let client = ImdsClient::builder()
-        .endpoint(&*listener.url)
-        .build()
-        .unwrap();
+    let client = patient(&listener.url);
     let mut source = source(client);
     assert!(matches!(next(&mut source).await, Signal::Identified(_)));
     assert_eq!(next(&mut source).await, Signal::Health(SourceHealth::Good));
-    while listener.connections() < 5 {
-        let heard = timeout(INTERVAL, source.next()).await;
-        assert!(heard.is_err(), "{heard:?}");
-    }
+    let heard = listen_until(&mut source, || listener.connections() >= 5).await;
+    assert_eq!(heard, 0);
 }
 
 #[tokio::test]
@@ -109,10 +121,7 @@ async fn a_service_that_comes_up_late_is_found() {
     let held = TcpSocket::new_v4().unwrap();
     held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = held.local_addr().unwrap();
-    let client = ImdsClient::builder()
-        .endpoint(format!("http://{address}"))
-        .build()
-        .unwrap();
+    let client = patient(&format!("http://{address}"));
     let mut source = source(client);
     let Signal::Health(SourceHealth::Failing { reason }) = next(&mut source).await else {
         panic!("something answers")

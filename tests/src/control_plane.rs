@@ -175,6 +175,15 @@ impl ControlPlane {
         self.users.take_handler()
     }
 
+    /// The same of a user outside that group, who may do what [`crate::rbac::allow`] gives to
+    /// it (and what every authenticated user may: review its own access).
+    ///
+    /// # Errors
+    /// When all are taken.
+    pub fn take_plain_user(&self) -> Result<String> {
+        self.users.take_plain()
+    }
+
     /// Runs `kubectl` as the user of that name, whose requests the audit log tells apart.
     /// Its output is the process's log.
     ///

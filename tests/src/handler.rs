@@ -2,7 +2,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -13,7 +12,7 @@ use crate::{
     Error, Result,
     error::Context as _,
     lock::Lock,
-    process::{Process, Spec},
+    process::{Process, Spec, output},
     scratch::Scratch,
     tools::cache_dir,
     wait::wait_until,
@@ -54,16 +53,15 @@ fn build() -> Result<PathBuf> {
     std::fs::create_dir_all(&cache).context(format!("make {}", cache.display()))?;
     let _lock = Lock::acquire(
         &cache.join("shipping.lock"),
-        "waiting for another process that builds the shipping binary ...",
+        Some("waiting for another process that builds the shipping binary ..."),
     )?;
     eprintln!("building {NAME} for shipping (a minute or two the first time) ...");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["shipping", "--message-format=json-render-diagnostics"])
-        .current_dir(WORKSPACE)
-        .stdin(Stdio::null())
-        .output()
-        .context("start cargo")?;
+    let output = output(cargo, |cargo| {
+        cargo.args(["shipping", "--message-format=json-render-diagnostics"]);
+        cargo.current_dir(WORKSPACE);
+    })
+    .context("start cargo under setpriv (of util-linux)")?;
     let executable = String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())

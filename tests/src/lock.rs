@@ -11,14 +11,14 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Waits for the lock on `path`, which is created if need be. `busy` is printed once if
-    /// another process has it.
+    /// Waits for the lock on `path`, which is created if need be. `busy` is printed if another
+    /// process has it.
     ///
     /// Blocks the thread: call it from a blocking task.
     ///
     /// # Errors
     /// When the file cannot be created or locked.
-    pub fn acquire(path: &Path, busy: &str) -> Result<Self> {
+    pub fn acquire(path: &Path, busy: Option<&str>) -> Result<Self> {
         let what = || format!("lock {}", path.display());
         let file = File::options()
             .create(true)
@@ -27,7 +27,9 @@ impl Lock {
             .open(path)
             .context(what())?;
         if file.try_lock().is_err() {
-            eprintln!("{busy}");
+            if let Some(busy) = busy {
+                eprintln!("{busy}");
+            }
             file.lock().context(what())?;
         }
         Ok(Self { _file: file })

@@ -7,12 +7,12 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fmt,
     fs::File,
     io,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc},
     time::Duration,
 };
@@ -67,14 +67,8 @@ impl Spec {
 
     fn command(&self) -> io::Result<Command> {
         let log = File::options().create(true).append(true).open(&self.log)?;
-        // The shell closes the gap before setpriv's request took effect: a parent that was
-        // gone by then is no longer the parent.
-        let mut command = Command::new("setpriv");
+        let mut command = tied(&self.program);
         command
-            .args(["--pdeathsig", "KILL", "sh", "-c"])
-            .arg(r#"[ "$PPID" = "$0" ] || exit 1; exec "$@""#)
-            .arg(std::process::id().to_string())
-            .arg(&self.program)
             .args(&self.args)
             .env_clear()
             .env("HOME", self.log.parent().unwrap_or(Path::new("/")))
@@ -248,6 +242,35 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.kill();
     }
+}
+
+/// A command that dies with this process, if [`fork`] starts it.
+fn tied(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "sh", "-c"])
+        // Closes the gap before the request took effect: a parent that was gone by then is no
+        // longer the parent.
+        .arg(r#"[ "$PPID" = "$0" ] || exit 1; exec "$@""#)
+        .arg(std::process::id().to_string())
+        .arg(program);
+    command
+}
+
+/// Runs a program with our own environment to its end, unless we end before.
+///
+/// Blocks the thread: call it from a blocking task.
+pub(crate) fn output(
+    program: impl AsRef<OsStr>,
+    prepare: impl FnOnce(&mut Command),
+) -> io::Result<Output> {
+    let mut command = tied(program);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    prepare(&mut command);
+    fork(command)?.wait_with_output()
 }
 
 type Request = (Command, mpsc::SyncSender<io::Result<Child>>);

@@ -73,8 +73,8 @@ pub async fn allow_handlers(admin: &Client) -> Result<()> {
 
 /// Gives `rules` to `who`, under `name` (which replaces what was given under that name).
 ///
-/// For a user with fewer rights than a handler has, see that the test's control plane has
-/// not called [`allow_handlers`], or take a user outside the group.
+/// For a user with fewer rights than a handler has, take one outside the group:
+/// [`ControlPlane::take_plain_user`](crate::control_plane::ControlPlane::take_plain_user).
 ///
 /// # Errors
 /// When the API server refuses.

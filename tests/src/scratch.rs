@@ -23,7 +23,7 @@ impl Scratch {
     pub fn new(purpose: &str) -> Result<Self> {
         let parent = std::env::temp_dir();
         // One at a time, so that nobody sweeps a directory whose lock is about to be taken.
-        let sweeping = Lock::acquire(&parent.join(format!("{PREFIX}sweep.lock")), "").ok();
+        let sweeping = Lock::acquire(&parent.join(format!("{PREFIX}sweep.lock")), None).ok();
         if sweeping.is_some() {
             sweep(&parent);
         }
@@ -31,7 +31,7 @@ impl Scratch {
             .prefix(&format!("{PREFIX}{purpose}-"))
             .tempdir_in(&parent)
             .context(format!("make a directory in {}", parent.display()))?;
-        let owner = Lock::acquire(&dir.path().join(OWNER), "")?;
+        let owner = Lock::acquire(&dir.path().join(OWNER), None)?;
         Ok(Self { dir, _owner: owner })
     }
 

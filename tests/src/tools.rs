@@ -7,10 +7,10 @@
 use std::{
     env,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
-use crate::{Error, Result, error::Context as _, lock::Lock};
+use crate::{Error, Result, error::Context as _, lock::Lock, process::output};
 
 /// The Go module that pins Kubernetes and etcd.
 const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/control-plane");
@@ -156,7 +156,7 @@ impl Tools {
         std::fs::create_dir_all(&tools.dir).context(format!("make {}", tools.dir.display()))?;
         let _lock = Lock::acquire(
             &tools.dir.join("lock"),
-            "waiting for another process that builds the control plane ...",
+            Some("waiting for another process that builds the control plane ..."),
         )?;
         tools.sweep();
         // Again, now that nobody else builds.
@@ -191,10 +191,11 @@ impl Tools {
             .tempdir_in(&self.dir)
             .context(format!("make a directory in {}", self.dir.display()))?;
         let built = attempt.path().join(name);
-        let output = go(tool, attempt.path(), &built)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| go_failed(tool, &error))?;
+        let output = output("go", |go| prepare(go, tool, attempt.path(), &built))
+            .context("start go under setpriv (of util-linux)")?;
+        if output.status.code() == Some(NOT_FOUND) {
+            return Err(no_go(tool));
+        }
         if !output.status.success() || !built.is_file() {
             return Err(Error::Tool(format!(
                 "building {name} with `go` ended with {}:\n{}",
@@ -222,8 +223,7 @@ pub fn cache_dir() -> Result<PathBuf> {
         .ok_or_else(|| Error::Tool("set HOME or XDG_CACHE_HOME: tools are kept there".into()))
 }
 
-fn go(tool: Tool, bin: &Path, built: &Path) -> Command {
-    let mut go = Command::new("go");
+fn prepare(go: &mut Command, tool: Tool, bin: &Path, built: &Path) {
     go.env("CGO_ENABLED", "0")
         .env("GOWORK", "off")
         .env_remove("GOFLAGS")
@@ -238,21 +238,19 @@ fn go(tool: Tool, bin: &Path, built: &Path) -> Command {
                 .args(["install", "-trimpath", "-ldflags", "-s -w", package]);
         }
     }
-    go
 }
 
-fn go_failed(tool: Tool, error: &std::io::Error) -> Error {
-    if error.kind() == std::io::ErrorKind::NotFound {
-        Error::Tool(format!(
-            "`go` is not in PATH, and {} has to be built from source once.\n\
-             Install Go {} or newer. (With KUBEBUILDER_ASSETS set to a directory that holds \
-             etcd, kube-apiserver and kubectl these are not built; the others still are.)",
-            tool.name(),
-            pinned("go ").unwrap_or("1.26"),
-        ))
-    } else {
-        Error::Tool(format!("`go` could not be started: {error}"))
-    }
+/// What a shell exits with when there is no such command.
+const NOT_FOUND: i32 = 127;
+
+fn no_go(tool: Tool) -> Error {
+    Error::Tool(format!(
+        "`go` is not in PATH, and {} has to be built from source once.\n\
+         Install Go {} or newer. (With KUBEBUILDER_ASSETS set to a directory that holds \
+         etcd, kube-apiserver and kubectl these are not built; the others still are.)",
+        tool.name(),
+        pinned("go ").unwrap_or("1.26"),
+    ))
 }
 
 /// Without these the API server reports no version, and clients that ask for it stumble.

@@ -326,14 +326,9 @@ async fn a_right_that_was_taken_out_is_missing() -> Result<()> {
     let (plane, cluster) = cluster("rights").await?;
     let node = cluster.add_node(&NodeSpec::spot("only")).await?;
     let rules = rbac::without(rbac::handler_rules(), "list", "pods");
-    rbac::allow(
-        cluster.client(),
-        cluster.namespace(),
-        Who::User("nobody"),
-        rules,
-    )
-    .await?;
-    let nobody = plane.client("nobody")?;
+    let user = plane.take_plain_user()?;
+    rbac::allow(cluster.client(), &user, Who::User(&user), rules).await?;
+    let nobody = plane.client(&user)?;
     let nodes = Api::<Node>::all(nobody.clone());
     wait_until("rights", A_WHILE, async || {
         nodes

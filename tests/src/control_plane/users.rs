@@ -21,15 +21,16 @@ pub(super) const SCHEDULER: &str = "system:kube-scheduler";
 pub(super) const KUBELETS: &str = "kwok";
 
 const MASTERS: &str = "system:masters";
-/// How many numbered handlers there are.
+/// How many numbered users of each kind there are.
 const NUMBERED: usize = 64;
 
 /// `admin` and `kubectl` (who may do everything), `handler` and `handler-0` to `handler-63`
-/// (who may do what RBAC gives to [`HANDLERS`] or to them), `nobody` (in no group), and the
-/// control plane's own parts.
+/// (of the group [`HANDLERS`]), `nobody` and `plain-0` to `plain-63` (of none: for tests about
+/// missing rights), and the control plane's own parts.
 pub struct Users {
-    users: BTreeMap<String, User>,
-    handed_out: AtomicUsize,
+    by_name: BTreeMap<String, User>,
+    handlers: AtomicUsize,
+    plain: AtomicUsize,
 }
 
 struct User {
@@ -40,12 +41,15 @@ struct User {
 impl Users {
     pub(super) fn new() -> Self {
         let masters = ["admin", "kubectl", CONTROLLER_MANAGER, KUBELETS];
-        let handlers = (0..NUMBERED).map(numbered).chain(["handler".to_owned()]);
-        let users = masters
+        let handlers = (0..NUMBERED).map(handler).chain(["handler".to_owned()]);
+        let groupless = (0..NUMBERED)
+            .map(plain)
+            .chain([SCHEDULER, "nobody"].map(String::from));
+        let by_name = masters
             .map(|name| (name.to_owned(), Some(MASTERS)))
             .into_iter()
             .chain(handlers.map(|name| (name, Some(HANDLERS))))
-            .chain([SCHEDULER, "nobody"].map(|name| (name.to_owned(), None)))
+            .chain(groupless.map(|name| (name, None)))
             .map(|(name, group)| {
                 (
                     name,
@@ -57,24 +61,22 @@ impl Users {
             })
             .collect();
         Self {
-            users,
-            handed_out: AtomicUsize::new(0),
+            by_name,
+            handlers: AtomicUsize::new(0),
+            plain: AtomicUsize::new(0),
         }
     }
 
     pub(super) fn take_handler(&self) -> Result<String> {
-        let number = self.handed_out.fetch_add(1, Ordering::Relaxed);
-        if number < NUMBERED {
-            Ok(numbered(number))
-        } else {
-            Err(Error::Usage(format!(
-                "all {NUMBERED} handler users are taken"
-            )))
-        }
+        take(&self.handlers).map(handler)
+    }
+
+    pub(super) fn take_plain(&self) -> Result<String> {
+        take(&self.plain).map(plain)
     }
 
     pub(super) fn token(&self, user: &str) -> Result<&str> {
-        self.users
+        self.by_name
             .get(user)
             .map(|user| user.token.as_str())
             .ok_or_else(|| Error::Usage(format!("no user {user:?} on this control plane")))
@@ -84,7 +86,7 @@ impl Users {
     pub(super) fn token_file(&self) -> String {
         use fmt::Write as _;
         let mut file = String::new();
-        for (name, User { token, group }) in &self.users {
+        for (name, User { token, group }) in &self.by_name {
             let _ = writeln!(file, "{token},{name},{name},{}", group.unwrap_or_default());
         }
         file
@@ -103,7 +105,7 @@ impl Users {
     }
 
     pub(super) fn write_kubeconfigs(&self, dir: &Path, port: u16, ca: &Path) -> Result<()> {
-        for (name, user) in &self.users {
+        for (name, user) in &self.by_name {
             let kubeconfig = json!({
                 "apiVersion": "v1",
                 "kind": "Config",
@@ -129,7 +131,7 @@ impl Users {
 impl fmt::Debug for Users {
     /// The names; no token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.users.keys()).finish()
+        f.debug_set().entries(self.by_name.keys()).finish()
     }
 }
 
@@ -141,8 +143,23 @@ pub(super) fn kubeconfig_path(dir: &Path, user: &str) -> PathBuf {
     dir.join(format!("{}.kubeconfig", user.replace(':', "-")))
 }
 
-fn numbered(number: usize) -> String {
+fn take(next: &AtomicUsize) -> Result<usize> {
+    let number = next.fetch_add(1, Ordering::Relaxed);
+    if number < NUMBERED {
+        Ok(number)
+    } else {
+        Err(Error::Usage(format!(
+            "all {NUMBERED} users of that kind are taken"
+        )))
+    }
+}
+
+fn handler(number: usize) -> String {
     format!("handler-{number}")
+}
+
+fn plain(number: usize) -> String {
+    format!("plain-{number}")
 }
 
 /// The standard library's hash keys are random; loopback asks for no more.

@@ -293,7 +293,7 @@ impl Plan {
                 },
                 finalizers: e.facts.finalizers.clone(),
                 tries: e.tries,
-                grace: e.grace,
+                grace: e.grace.filter(|_| e.accepted.is_some()),
                 own_grace: e.facts.grace,
                 deleted: e.deleted,
                 accepted_after: e.accepted.map(|t| t - self.window.start()),
@@ -438,9 +438,8 @@ impl Plan {
                 None
             }
             Reply::BudgetClosed(refusal) => {
-                let budget = refusal.budget.as_ref();
                 let stale = refusal.stale.then(|| (left / 4).min(STALE));
-                entry.lane = self.lanes.refused(&entry.facts, budget, stale, now);
+                entry.lane = self.lanes.refused(&entry.facts, &refusal, stale, now);
                 Some(Hold::Budget(refusal))
             }
             Reply::Overloaded { retry_after } => {
@@ -610,7 +609,15 @@ impl Plan {
             _ if self.barred => PodOutcome::Forbidden {
                 words: "not allowed to create pods/eviction".to_owned(),
             },
-            _ => entry.held(),
+            (State::InFlight { .. }, _) if entry.hold.is_none() => PodOutcome::Unreachable {
+                what: "the call had not been answered".to_owned(),
+            },
+            _ => {
+                // Without a refusal of its own it waits behind a pod of its owner or budget.
+                let behind = || self.lanes.refusal(&entry.lane).cloned().map(Hold::Budget);
+                let hold = entry.hold.clone().or_else(behind);
+                hold.map_or(PodOutcome::NotReached, PodOutcome::from)
+            }
         }
     }
 }

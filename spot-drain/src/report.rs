@@ -56,7 +56,7 @@ pub struct PodReport {
     pub finalizers: Vec<String>,
     /// Calls made for it.
     pub tries: u32,
-    /// The grace that was asked for in place of its own, in seconds.
+    /// The grace that was given in place of its own, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grace: Option<u32>,
     /// Its own grace, in seconds.

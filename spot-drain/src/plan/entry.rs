@@ -182,23 +182,23 @@ impl Entry {
             _ => false,
         }
     }
+}
 
-    /// What a pod that is neither gone nor going was held by.
-    pub(super) fn held(&self) -> PodOutcome {
-        match self.hold.clone() {
-            None => PodOutcome::NotReached,
-            Some(Hold::Budget(refusal)) => PodOutcome::Blocked {
+impl From<Hold> for PodOutcome {
+    fn from(hold: Hold) -> Self {
+        match hold {
+            Hold::Budget(refusal) => Self::Blocked {
                 budget: refusal.budget,
                 words: refusal.words,
             },
-            Some(Hold::Misconfigured { words }) => PodOutcome::Misconfigured { words },
-            Some(Hold::Overloaded) => PodOutcome::Unreachable {
+            Hold::Misconfigured { words } => Self::Misconfigured { words },
+            Hold::Overloaded => Self::Unreachable {
                 what: "the API server was overloaded".to_owned(),
             },
-            Some(Hold::NamespaceTerminating) => PodOutcome::Terminating,
-            Some(Hold::Forbidden { words }) => PodOutcome::Forbidden { words },
-            Some(Hold::Denied { status, words }) => PodOutcome::Denied { status, words },
-            Some(Hold::Unclear { what }) => PodOutcome::Unreachable { what },
+            Hold::NamespaceTerminating => Self::Terminating,
+            Hold::Forbidden { words } => Self::Forbidden { words },
+            Hold::Denied { status, words } => Self::Denied { status, words },
+            Hold::Unclear { what } => Self::Unreachable { what },
         }
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::facts::PodFacts;
+use crate::reply::Refusal;
 
 /// The first pause before a closed budget is asked again, and the longest.
 const PROBE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
@@ -43,6 +44,8 @@ struct Closed {
     /// When it is asked again.
     probe: Instant,
     pause: Duration,
+    /// What the budget said last.
+    refusal: Refusal,
 }
 
 impl Default for Lane {
@@ -112,17 +115,23 @@ impl Lanes {
         };
     }
 
+    /// What closed the lane, where it is closed.
+    pub(super) fn refusal(&self, key: &LaneKey) -> Option<&Refusal> {
+        let key = self.current(key);
+        self.by_key.get(&key)?.closed.as_ref().map(|c| &c.refusal)
+    }
+
     /// A budget refused `pod`; `stale`: how long to wait where its numbers are not up to date.
     /// The pod's lane from now on.
     pub(super) fn refused(
         &mut self,
         pod: &PodFacts,
-        budget: Option<&String>,
+        refusal: &Refusal,
         stale: Option<Duration>,
         now: Instant,
     ) -> LaneKey {
         let own = own_lane(pod);
-        let key = match budget {
+        let key = match &refusal.budget {
             Some(name) => LaneKey::Budget(pod.namespace.clone(), name.clone()),
             None => self.of(pod),
         };
@@ -142,7 +151,11 @@ impl Lanes {
         let probe = now + wait + self.jitter(wait);
         let lane = self.by_key.entry(key.clone()).or_default();
         lane.width = 1;
-        lane.closed = Some(Closed { probe, pause });
+        lane.closed = Some(Closed {
+            probe,
+            pause,
+            refusal: refusal.clone(),
+        });
         key
     }
 

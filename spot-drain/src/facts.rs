@@ -79,6 +79,11 @@ impl PodFacts {
     pub fn path(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
+
+    /// Whether a DaemonSet, live or not, is its controller.
+    pub fn is_of_daemon_set(&self) -> bool {
+        self.owner.as_ref().is_some_and(|o| o.kind == "DaemonSet")
+    }
 }
 
 /// The annotation by which a pod says how it wants to be drained.

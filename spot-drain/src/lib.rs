@@ -23,7 +23,7 @@
 //! Drain a node within two minutes, from any program:
 //! ```no_run
 //! use spot_core::deadline::Deadline;
-//! use spot_core::drainer::{Drainer, Order};
+//! use spot_core::drainer::Order;
 //! use spot_core::notice::{Notice, NoticeId, NoticeKind};
 //! use spot_drain::{cluster::Cluster, driver::NodeDrainer};
 //!
@@ -36,7 +36,7 @@
 //!     .with_deadline(Deadline::anchored(wall, clock, now));
 //! let (_order, orders) = tokio::sync::watch::channel(Order::from_notice(&notice));
 //! let report = drainer.drain(orders).await;
-//! println!("{}", report.text);
+//! println!("{report}");
 //! # Ok(()) }
 //! ```
 

@@ -32,6 +32,7 @@ mod lane;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use spot_core::deadline::HORIZON;
 use spot_core::drainer::DrainOutcome;
 use tokio::time::Instant;
 
@@ -41,7 +42,7 @@ use crate::reply::Reply;
 use crate::report::{PodOutcome, PodReport, Report};
 use crate::window::Window;
 use entry::{Entry, Hold, Rank, State};
-use lane::Lanes;
+use lane::{Busy, LaneKey, Lanes};
 
 /// What is done about pods that a budget holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,7 +53,8 @@ pub enum BudgetPolicy {
     #[default]
     Respect,
     /// Delete what is still held as late as leaves it the smaller of its own grace and this,
-    /// so that its processes get their SIGTERM. This goes past the budget.
+    /// so that its processes get their SIGTERM. This goes past the budget; a pod that nothing
+    /// has held yet is evicted first all the same.
     DeleteAt {
         /// The longest grace that is waited for.
         grace: Duration,
@@ -160,6 +162,15 @@ const OVERLOAD: Duration = Duration::from_secs(1);
 /// The first pause after an unclear outcome, and the longest.
 const UNCLEAR: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
+/// How a call is started; the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Start {
+    Delete,
+    /// It would be deleted now, were it held: evicted at once.
+    EvictLate,
+    Evict,
+}
+
 /// A drain. See the [module](self).
 #[derive(Debug)]
 pub struct Plan {
@@ -177,7 +188,6 @@ pub struct Plan {
     barred: bool,
     listed: bool,
     cancelled: bool,
-    in_flight: usize,
     /// The server asked to be left alone until then.
     paused: Option<Instant>,
     relisted: Option<Instant>,
@@ -186,7 +196,10 @@ pub struct Plan {
 impl Plan {
     /// A drain that starts at `now` on a machine that goes at `deadline`.
     pub fn new(settings: Settings, deadline: Option<Instant>, now: Instant) -> Self {
-        let window = Window::new(now, deadline.unwrap_or(now + settings.longest));
+        let window = Window::new(
+            now,
+            deadline.unwrap_or_else(|| after(now, settings.longest)),
+        );
         Self {
             settings,
             window,
@@ -200,7 +213,6 @@ impl Plan {
             barred: false,
             listed: false,
             cancelled: false,
-            in_flight: 0,
             paused: None,
             relisted: None,
         }
@@ -257,16 +269,17 @@ impl Plan {
         let linger = self.window.start() + LINGER;
         let pods = self.pods.values().flat_map(|e| match e.state {
             State::Ready { not_before } => {
+                let paused = self.paused.unwrap_or(now);
                 let evict = (!self.barred).then(|| {
                     let lane = self.lanes.opens(&e.lane).unwrap_or(now);
-                    not_before
-                        .max(lane)
-                        .max(self.due(e))
-                        .max(self.paused.unwrap_or(now))
+                    not_before.max(lane).max(self.due(e)).max(paused)
                 });
-                [evict, self.delete_at(e)]
+                [evict, self.delete_at(e).map(|at| at.max(paused))]
             }
-            State::Going { suspect } => [Some(suspect), None],
+            State::Going { suspect } => {
+                let relist = self.relisted.map(|last| last + RELIST_PAUSE);
+                [Some(relist.map_or(suspect, |r| r.max(suspect))), None]
+            }
             _ => [None, None],
         });
         // Whatever was due by now has been done, or waits for an answer.
@@ -339,12 +352,13 @@ impl Plan {
                 State::Going { .. } => {
                     if let Some(grace) = began {
                         entry.state = State::Going {
-                            suspect: now + grace + SUSPECT,
+                            suspect: after(now, grace) + SUSPECT,
                         };
                     }
                 }
                 State::Ready { .. } | State::Aside => {
-                    if class != entry.class {
+                    // Undecided until the DaemonSets are known.
+                    if class != entry.class && entry.class != Class::Undecided {
                         entry.place(class, now);
                     }
                 }
@@ -362,9 +376,17 @@ impl Plan {
         for uid in former {
             self.on_gone(&uid, now);
         }
+        let class = match class {
+            // Its DaemonSet may be younger than what is known of them.
+            Class::Evict(_) if pod.is_of_daemon_set() => {
+                self.asked_daemon_sets = false;
+                Class::Undecided
+            }
+            class => class,
+        };
         let rank = Rank::of(&pod);
         let uid = pod.uid.clone();
-        let lane = self.lanes.of(&pod);
+        let lane = LaneKey::of(&pod);
         let mut entry = Entry::new(pod, lane);
         entry.place(class, now);
         self.ranks.insert(rank, uid.clone());
@@ -408,20 +430,20 @@ impl Plan {
         let State::InFlight { since, delete } = entry.state else {
             return;
         };
-        self.in_flight -= 1;
         let left = self.window.end().saturating_duration_since(now);
-        let lane = entry.lane.clone();
-        entry.state = State::Ready { not_before: now };
-        if delete {
-            entry.delete_again = Some(now + UNCLEAR.0);
+        let pause = if delete {
+            (left / 4).min(UNCLEAR.1)
         } else {
-            self.lanes.answered(&lane);
-        }
+            Duration::ZERO
+        };
+        entry.state = State::Ready {
+            not_before: now + pause,
+        };
         let hold = match reply {
             Reply::Accepted => {
                 if !delete {
                     self.lanes
-                        .accepted(&lane, now.saturating_duration_since(since));
+                        .accepted(&entry.lane, now.saturating_duration_since(since));
                 }
                 entry.accept(delete, self.settings.dry_run, now);
                 None
@@ -439,12 +461,14 @@ impl Plan {
             }
             Reply::BudgetClosed(refusal) => {
                 let stale = refusal.stale.then(|| (left / 4).min(STALE));
-                entry.lane = self.lanes.refused(&entry.facts, &refusal, stale, now);
+                entry.lane = self
+                    .lanes
+                    .refused(&entry.lane, &entry.facts, &refusal, stale, now);
                 Some(Hold::Budget(refusal))
             }
             Reply::Overloaded { retry_after } => {
                 let pause = retry_after.unwrap_or(OVERLOAD).min(left / 4);
-                self.paused = Some(now + pause + self.lanes.jitter(pause));
+                self.paused = Some(now + pause + self.lanes.jitter(pause, uid));
                 Some(Hold::Overloaded)
             }
             Reply::Forbidden { words } if delete => {
@@ -481,7 +505,25 @@ impl Plan {
             Reply::Unauthorized => Some(entry.unclear("401 the token was refused".into(), now)),
             Reply::Unclear { what } => Some(entry.unclear(what, now)),
         };
-        entry.answered(hold, now);
+        entry.hold = hold.or(entry.hold.take());
+        match entry.state {
+            State::Ready { not_before } => {
+                entry.delete_again = delete.then_some(not_before).or(entry.delete_again);
+                // What was seen of it meanwhile counts from here on.
+                let class = classify(
+                    &entry.facts,
+                    self.settings.ourselves.as_ref(),
+                    &self.daemon_sets,
+                );
+                if entry.gone.is_some() {
+                    entry.state = State::Gone;
+                } else if class != entry.class {
+                    entry.place(class, now);
+                }
+            }
+            _ if entry.gone.is_some() => entry.state = State::Gone,
+            _ => {}
+        }
     }
 
     /// Starts what is due at `now`.
@@ -494,35 +536,34 @@ impl Plan {
             effects.push(Effect::ListDaemonSets);
         }
         self.suspect(now, effects);
-        let paused = self.paused.is_some_and(|until| now < until);
-        let mut startable = Vec::new();
-        for uid in self.ranks.values() {
-            let Some(entry) = self.pods.get(uid) else {
-                continue;
-            };
-            let State::Ready { not_before } = entry.state else {
-                continue;
-            };
-            if self.delete_at(entry).is_some_and(|at| now >= at) {
-                startable.push((uid.clone(), true));
-            } else if !self.barred && !paused && now >= not_before.max(self.due(entry)) {
-                startable.push((uid.clone(), false));
+        if self.paused.is_some_and(|until| now < until) {
+            return;
+        }
+        let mut free = self.settings.in_flight;
+        let mut busy = Busy::default();
+        for entry in self.pods.values() {
+            if let State::InFlight { delete, .. } = entry.state {
+                free = free.saturating_sub(1);
+                if !delete {
+                    self.lanes.count(&entry.lane, &mut busy);
+                }
             }
         }
-        for (uid, delete) in startable {
-            if self.in_flight >= self.settings.in_flight {
+        for (uid, start) in self.startable(now) {
+            if free == 0 {
                 return;
             }
             let Some(entry) = self.pods.get_mut(&uid) else {
                 continue;
             };
-            if !delete {
-                if !self.lanes.admits(&entry.lane, now) {
-                    continue;
-                }
-                self.lanes.started(&entry.lane);
+            if start == Start::Evict && !self.lanes.admits(&entry.lane, &busy, now) {
+                continue;
             }
-            self.in_flight += 1;
+            let delete = start == Start::Delete;
+            if !delete {
+                self.lanes.count(&entry.lane, &mut busy);
+            }
+            free -= 1;
             let call = entry.start(&self.window, delete, now);
             effects.push(if delete {
                 Effect::Delete(call)
@@ -530,6 +571,41 @@ impl Plan {
                 Effect::Evict(call)
             });
         }
+    }
+
+    /// What may be started at `now`, the most urgent first.
+    ///
+    /// Those that were tried least come first: a pod that is refused again and again does not
+    /// keep others of its lane, which another budget or none may hold, from being tried.
+    fn startable(&self, now: Instant) -> Vec<(Uid, Start)> {
+        let mut startable = Vec::new();
+        for entry in self.ranks.values().filter_map(|uid| self.pods.get(uid)) {
+            let State::Ready { not_before } = entry.state else {
+                continue;
+            };
+            let start = if self.delete_at(entry).is_some_and(|at| now >= at) {
+                if self.is_held(entry) {
+                    Start::Delete
+                } else {
+                    Start::EvictLate
+                }
+            } else if !self.barred && now >= not_before.max(self.due(entry)) {
+                Start::Evict
+            } else {
+                continue;
+            };
+            startable.push((start, entry.tries, entry.facts.uid.clone()));
+        }
+        startable.sort_by_key(|(start, tries, _)| (*start, *tries));
+        startable
+            .into_iter()
+            .map(|(start, _, uid)| (uid, start))
+            .collect()
+    }
+
+    /// Whether something has kept a pod from being evicted.
+    fn is_held(&self, entry: &Entry) -> bool {
+        entry.tries > 0 || self.barred || self.lanes.refusal(&entry.lane).is_some()
     }
 
     /// Asks for a list where the watch should have spoken of a pod and has not.
@@ -577,11 +653,9 @@ impl Plan {
         match self.settings.budgets {
             BudgetPolicy::DeleteAt { grace } if !entry.delete_refused => {
                 let before = entry.facts.grace.min(grace);
-                let at = self
-                    .window
-                    .end()
-                    .checked_sub(before)?
-                    .max(self.window.start());
+                let start = self.window.start();
+                let end = self.window.end();
+                let at = end.checked_sub(before).map_or(start, |at| at.max(start));
                 Some(entry.delete_again.map_or(at, |again| again.max(at)))
             }
             _ => None,
@@ -620,6 +694,11 @@ impl Plan {
             }
         }
     }
+}
+
+/// `span` after `now`; an absurd span ends at the horizon.
+fn after(now: Instant, span: Duration) -> Instant {
+    now + span.min(HORIZON)
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ impl Window {
     /// The latest moment at which `own` still fits.
     pub fn latest_for(&self, own: Duration) -> Instant {
         self.end
-            .checked_sub(self.margin + own)
+            .checked_sub(own.saturating_add(self.margin))
             .map_or(self.start, |t| t.max(self.start))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::lane::LaneKey;
-use super::{Call, SUSPECT, UNCLEAR};
+use super::{Call, SUSPECT, UNCLEAR, after};
 use crate::classify::Class;
 use crate::facts::PodFacts;
 use crate::reply::Refusal;
@@ -113,7 +113,7 @@ impl Entry {
             Class::Terminating => {
                 let grace = self.facts.terminating.unwrap_or(self.facts.grace);
                 State::Going {
-                    suspect: now + grace + SUSPECT,
+                    suspect: after(now, grace) + SUSPECT,
                 }
             }
             Class::Evict(_) => State::Ready { not_before: now },
@@ -144,7 +144,7 @@ impl Entry {
             // The watch tells of the deletion at once, and of its end after the grace.
             let grace = self.facts.terminating.unwrap_or_default();
             State::Going {
-                suspect: now + grace + SUSPECT,
+                suspect: after(now, grace) + SUSPECT,
             }
         };
     }
@@ -159,19 +159,6 @@ impl Entry {
             not_before: now + pause,
         };
         Hold::Unclear { what }
-    }
-
-    /// Settles what an answer, or anything seen meanwhile, makes of the pod.
-    pub(super) fn answered(&mut self, hold: Option<Hold>, now: Instant) {
-        if self.gone.is_some() {
-            self.state = State::Gone;
-        } else if hold.is_some() {
-            self.hold = hold;
-            // Somebody else may have begun its deletion meanwhile.
-            if self.facts.terminating.is_some() {
-                self.place(Class::Terminating, now);
-            }
-        }
     }
 
     /// Whether it no longer needs anything.

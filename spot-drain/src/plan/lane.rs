@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::facts::PodFacts;
+use crate::facts::{PodFacts, Uid};
 use crate::reply::Refusal;
 
 /// The first pause before a closed budget is asked again, and the longest.
@@ -32,10 +32,19 @@ pub(super) enum LaneKey {
     Alone(String),
 }
 
+impl LaneKey {
+    /// The lane of a pod that no budget has refused.
+    pub(super) fn of(pod: &PodFacts) -> Self {
+        match &pod.owner {
+            Some(owner) => Self::Owner(owner.uid.0.clone()),
+            None => Self::Alone(pod.uid.0.clone()),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Lane {
     width: usize,
-    in_flight: usize,
     closed: Option<Closed>,
 }
 
@@ -52,11 +61,14 @@ impl Default for Lane {
     fn default() -> Self {
         Self {
             width: 1,
-            in_flight: 0,
             closed: None,
         }
     }
 }
+
+/// Evictions under way, by lane.
+#[derive(Debug, Default)]
+pub(super) struct Busy(BTreeMap<LaneKey, usize>);
 
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
@@ -68,19 +80,25 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// The lane of a pod.
-    pub(super) fn of(&self, pod: &PodFacts) -> LaneKey {
-        let own = own_lane(pod);
-        self.budgets.get(&own).cloned().unwrap_or(own)
+    /// Counts an eviction under way.
+    pub(super) fn count(&self, key: &LaneKey, busy: &mut Busy) {
+        *busy.0.entry(self.current(key)).or_default() += 1;
     }
 
     /// Whether another pod of the lane may go at `now`.
-    pub(super) fn admits(&mut self, key: &LaneKey, now: Instant) -> bool {
+    pub(super) fn admits(&self, key: &LaneKey, busy: &Busy, now: Instant) -> bool {
         let key = self.current(key);
-        let lane = self.by_key.entry(key).or_default();
-        match &lane.closed {
-            Some(closed) => lane.in_flight == 0 && now >= closed.probe,
-            None => lane.in_flight < lane.width,
+        let in_flight = busy.0.get(&key).copied().unwrap_or_default();
+        match self.by_key.get(&key) {
+            None => in_flight == 0,
+            Some(Lane {
+                width,
+                closed: None,
+            }) => in_flight < *width,
+            Some(Lane {
+                closed: Some(closed),
+                ..
+            }) => in_flight == 0 && now >= closed.probe,
         }
     }
 
@@ -88,17 +106,6 @@ impl Lanes {
     pub(super) fn opens(&self, key: &LaneKey) -> Option<Instant> {
         let key = self.current(key);
         self.by_key.get(&key)?.closed.as_ref().map(|c| c.probe)
-    }
-
-    pub(super) fn started(&mut self, key: &LaneKey) {
-        let key = self.current(key);
-        self.by_key.entry(key).or_default().in_flight += 1;
-    }
-
-    pub(super) fn answered(&mut self, key: &LaneKey) {
-        let key = self.current(key);
-        let lane = self.by_key.entry(key).or_default();
-        lane.in_flight = lane.in_flight.saturating_sub(1);
     }
 
     /// An eviction was accepted after `took`.
@@ -125,21 +132,19 @@ impl Lanes {
     /// The pod's lane from now on.
     pub(super) fn refused(
         &mut self,
+        lane: &LaneKey,
         pod: &PodFacts,
         refusal: &Refusal,
         stale: Option<Duration>,
         now: Instant,
     ) -> LaneKey {
-        let own = own_lane(pod);
         let key = match &refusal.budget {
             Some(name) => LaneKey::Budget(pod.namespace.clone(), name.clone()),
-            None => self.of(pod),
+            None => self.current(lane),
         };
-        if own != key && self.budgets.get(&own) != Some(&key) {
-            // Calls under way are counted where their pods are now.
-            let moved = self.by_key.remove(&own).map_or(0, |l| l.in_flight);
-            self.by_key.entry(key.clone()).or_default().in_flight += moved;
-            self.budgets.insert(own, key.clone());
+        // Pods of its owner that were not refused yet are taken to stand under the same.
+        if !matches!(lane, LaneKey::Budget(..)) && *lane != key {
+            self.budgets.insert(lane.clone(), key.clone());
         }
         let before = self.by_key.get(&key).and_then(|l| l.closed.as_ref());
         // Refusals of calls that were under way together count once.
@@ -148,7 +153,7 @@ impl Lanes {
         }
         let pause = before.map_or(PROBE.0, |c| c.pause.mul_f64(1.5).min(PROBE.1));
         let wait = stale.unwrap_or(pause);
-        let probe = now + wait + self.jitter(wait);
+        let probe = now + wait + self.jitter(wait, &pod.uid);
         let lane = self.by_key.entry(key.clone()).or_default();
         lane.width = 1;
         lane.closed = Some(Closed {
@@ -159,8 +164,12 @@ impl Lanes {
         key
     }
 
-    /// Up to a tenth of `span`, so that many nodes do not ask together.
-    pub(super) fn jitter(&mut self, span: Duration) -> Duration {
+    /// Up to a tenth of `span`, so that many nodes do not ask together: no two have a pod in
+    /// common.
+    pub(super) fn jitter(&mut self, span: Duration, pod: &Uid) -> Duration {
+        for byte in pod.0.bytes() {
+            self.noise = (self.noise ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
         // SplitMix64: enough to spread, and the same in every replay.
         self.noise = self.noise.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.noise;
@@ -173,12 +182,5 @@ impl Lanes {
     /// The lane that a key stands for now: an owner's budget may have become known since.
     fn current(&self, key: &LaneKey) -> LaneKey {
         self.budgets.get(key).unwrap_or(key).clone()
-    }
-}
-
-fn own_lane(pod: &PodFacts) -> LaneKey {
-    match &pod.owner {
-        Some(owner) => LaneKey::Owner(owner.uid.0.clone()),
-        None => LaneKey::Alone(pod.uid.0.clone()),
     }
 }

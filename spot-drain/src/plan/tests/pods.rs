@@ -1,0 +1,202 @@
+//! When a pod counts as gone, and what is done when the watch is silent.
+
+use super::*;
+
+fn is_gone(bench: &Bench, name: &str) -> bool {
+    bench.became(name) == PodOutcome::Gone
+}
+
+#[test]
+fn an_accepted_pod_is_not_gone_until_it_is_seen_to_be() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    bench.answer("a", Reply::Accepted);
+    bench.wake_at(secs(1));
+    assert_eq!(bench.outcome(), None);
+    assert_eq!(bench.became("a"), PodOutcome::Terminating);
+    bench.on(Input::Deleted(uid("a")));
+    assert!(is_gone(&bench, "a"));
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Complete));
+}
+
+#[test]
+fn a_pod_that_a_list_no_longer_has_is_gone() {
+    let (mut bench, _) = Bench::of([pod("a"), pod("b")]);
+    bench.answer("a", Reply::Accepted);
+    bench.list([pod("b")]);
+    assert!(is_gone(&bench, "a") && !is_gone(&bench, "b"));
+}
+
+#[test]
+fn a_pod_with_another_in_its_place_is_gone_and_the_other_is_drained_by_its_own_uid() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    bench.answer("a", Reply::Accepted);
+    let again = PodFacts {
+        uid: uid("a-2"),
+        ..pod("a")
+    };
+    let effects = bench.on(Input::Seen(again));
+    assert!(matches!(&effects[..], [Effect::Evict(call)] if call.pod == uid("a-2")));
+    let report = bench.plan.report(bench.now);
+    assert_eq!(report.tally().get("gone"), Some(&1));
+}
+
+#[test]
+fn a_pod_that_the_server_does_not_know_is_gone() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    bench.answer("a", Reply::Gone);
+    assert!(is_gone(&bench, "a"));
+}
+
+#[test]
+fn a_conflict_asks_for_a_list_and_proves_nothing() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    assert_eq!(bench.answer("a", Reply::Conflict), [Effect::Relist]);
+    assert!(!is_gone(&bench, "a"));
+    // The list shows it still there: tried again after a pause.
+    assert_eq!(bench.list([pod("a")]), []);
+    let wake = bench.next_wake();
+    bench.now = bench.start + wake;
+    let again = bench.wake_at(secs(2));
+    assert_eq!(evicted(&again), ["a"]);
+}
+
+#[test]
+fn a_gone_pod_stays_gone_whatever_comes_late() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    bench.on(Input::Deleted(uid("a")));
+    for reply in [Reply::Accepted, closed("b"), unclear()] {
+        assert_eq!(bench.answer("a", reply), []);
+    }
+    assert_eq!(bench.on(Input::Seen(pod("a"))), []);
+    assert_eq!(bench.wake_at(secs(30)), []);
+    assert!(is_gone(&bench, "a"));
+}
+
+#[test]
+fn an_answer_about_a_pod_that_nobody_asked_for_is_ignored() {
+    let (mut bench, _) = Bench::of([]);
+    assert_eq!(bench.answer("stranger", Reply::Accepted), []);
+    assert!(bench.plan.report(bench.now).pods.is_empty());
+}
+
+#[test]
+fn a_pod_that_is_going_already_is_waited_for_and_not_evicted() {
+    let (mut bench, effects) = Bench::of([terminating(pod("a"))]);
+    assert_eq!(effects, []);
+    bench.wake_at(secs(1));
+    assert_eq!(bench.outcome(), None);
+    bench.on(Input::Deleted(uid("a")));
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Complete));
+}
+
+#[test]
+fn a_completed_pod_holds_up_nothing() {
+    let done = PodFacts {
+        completed: true,
+        ..pod("job")
+    };
+    let (mut bench, effects) = Bench::of([done]);
+    assert_eq!(effects, []);
+    bench.wake_at(secs(1));
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Complete));
+}
+
+#[test]
+fn what_is_seen_of_a_pod_during_a_call_counts_after_a_refusal() {
+    let changes = [
+        PodFacts {
+            completed: true,
+            ..pod("a")
+        },
+        PodFacts {
+            wish: Some("skip".into()),
+            ..pod("a")
+        },
+        terminating(pod("a")),
+    ];
+    for change in changes {
+        for reply in [closed("b"), unclear(), Reply::Conflict] {
+            let (mut bench, _) = Bench::of([pod("a")]);
+            bench.on(Input::Seen(change.clone()));
+            bench.answer("a", reply.clone());
+            let again = bench.wake_at(secs(10));
+            assert_eq!(evicted(&again), [""; 0], "{change:?} after {reply:?}");
+        }
+    }
+}
+
+#[test]
+fn a_watch_that_does_not_tell_of_an_accepted_pods_deletion_is_suspect() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    bench.answer("a", Reply::Accepted);
+    assert_eq!(bench.next_wake(), secs(1));
+    bench.wake_at(secs(1));
+    assert_eq!(bench.next_wake(), secs(2));
+    assert_eq!(bench.wake_at(secs(2)), [Effect::Relist]);
+}
+
+#[test]
+fn a_pod_that_outlives_its_grace_makes_the_watch_suspect() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    bench.answer("a", Reply::Accepted);
+    bench.on(Input::Seen(terminating(pod("a"))));
+    assert_eq!(bench.wake_at(millis(31_999)), []);
+    assert_eq!(bench.next_wake(), secs(32));
+    assert_eq!(bench.wake_at(secs(32)), [Effect::Relist]);
+}
+
+#[test]
+fn lists_out_of_suspicion_keep_five_seconds_apart() {
+    let (mut bench, _) = Bench::of((0..10).map(|n| graced(&format!("p{n}"), n)));
+    bench.run(secs(60), |effect, _| match effect {
+        Effect::Evict(call) => replies(call, Reply::Accepted),
+        _ => Vec::new(),
+    });
+    let relists = bench.relists();
+    assert!(relists.len() > 5, "{relists:?}");
+    assert!(gaps(&relists).iter().all(|g| *g >= secs(5)), "{relists:?}");
+}
+
+#[test]
+fn a_suspicion_that_had_to_wait_is_raised_when_the_pause_is_over() {
+    let (mut bench, _) = Bench::of([pod("a"), pod("b")]);
+    bench.answer("a", Reply::Accepted);
+    bench.wake_at(secs(1));
+    bench.answer("b", Reply::Accepted);
+    assert_eq!(bench.wake_at(secs(2)), [Effect::Relist]);
+    // The list was made before anything could be said of b, and tells of a alone.
+    bench.list([pod("b")]);
+    assert_eq!(bench.wake_at(secs(3)), []);
+    assert_eq!(bench.next_wake(), secs(7));
+    assert_eq!(bench.wake_at(secs(7)), [Effect::Relist]);
+}
+
+#[test]
+fn absurd_graces_are_no_reason_to_panic() {
+    for grace in [Duration::from_secs(i64::MAX.unsigned_abs()), Duration::MAX] {
+        let absurd = PodFacts {
+            grace,
+            wish: Some("last".into()),
+            ..pod("a")
+        };
+        let mut settings = delete_at(30);
+        settings.longest = Duration::MAX;
+        let mut plan = Plan::new(settings, None, Instant::now());
+        let now = plan.window().start();
+        let mut effects = Vec::new();
+        let going = PodFacts {
+            name: "b".into(),
+            uid: uid("b"),
+            ..terminating(absurd.clone())
+        };
+        let pods = vec![absurd.clone(), going];
+        plan.on(Input::Listed(pods), now, &mut effects);
+        assert_eq!(evicted(&effects), ["a"]);
+        let pod = uid("a");
+        let reply = Reply::Accepted;
+        plan.on(Input::Seen(terminating(absurd)), now, &mut effects);
+        plan.on(Input::Answered { pod, reply }, now, &mut effects);
+        assert!(plan.next_wake(now) > now);
+        assert!(plan.report(now).to_string().contains("terminating"));
+    }
+}

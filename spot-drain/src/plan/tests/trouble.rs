@@ -1,0 +1,157 @@
+//! An API server that refuses, is overloaded, or cannot be understood.
+
+use super::*;
+
+#[test]
+fn an_overloaded_server_is_left_alone_by_all_pods() {
+    let (mut bench, effects) = Bench::of((0..20).map(|n| pod(&format!("p{n:02}"))));
+    assert_eq!(evicted(&effects).len(), 16);
+    let retry_after = Some(secs(7));
+    assert_eq!(bench.answer("p00", Reply::Overloaded { retry_after }), []);
+    assert_eq!(bench.answer("p01", Reply::Gone), []);
+    assert_eq!(bench.wake_at(millis(6_900)), []);
+    let wake = bench.next_wake();
+    assert!(wake >= secs(7) && wake <= millis(7_700), "{wake:?}");
+    assert_eq!(evicted(&bench.wake_at(wake)).len(), 2);
+}
+
+#[test]
+fn an_overloaded_server_gets_no_deletions_either() {
+    let mut bench = Bench::new(delete_at(30), 120);
+    bench.list([pod("a")]);
+    bench.answer("a", closed("b"));
+    assert_eq!(deleted(&bench.wake_at(secs(85))), ["a"]);
+    let retry_after = Some(secs(3));
+    assert_eq!(bench.answer("a", Reply::Overloaded { retry_after }), []);
+    assert_eq!(bench.wake_at(millis(87_900)), []);
+    let wake = bench.next_wake();
+    assert_eq!(deleted(&bench.wake_at(wake)), ["a"]);
+}
+
+#[test]
+fn an_absurd_retry_after_takes_a_quarter_of_what_is_left() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    let retry_after = Some(secs(u64::MAX));
+    bench.answer("a", Reply::Overloaded { retry_after });
+    bench.wake_at(secs(1));
+    let wake = bench.next_wake();
+    let quarter = secs(115) / 4;
+    assert!(wake >= quarter && wake <= quarter * 11 / 10, "{wake:?}");
+}
+
+#[test]
+fn an_overloaded_server_is_not_called_a_budget() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    bench.answer("a", Reply::Overloaded { retry_after: None });
+    assert!(matches!(bench.became("a"), PodOutcome::Unreachable { .. }));
+}
+
+#[test]
+fn a_forbidden_eviction_is_looked_into_once_and_then_ends_the_drain() {
+    let (mut bench, effects) = Bench::of([pod("a"), pod("b")]);
+    assert_eq!(evicted(&effects), ["a", "b"]);
+    assert_eq!(bench.answer("a", forbidden()), [Effect::CheckAccess]);
+    assert_eq!(bench.answer("b", forbidden()), []);
+    assert_eq!(bench.on(Input::Access(Some(false))), []);
+    bench.wake_at(secs(1));
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Incomplete));
+    for name in ["a", "b"] {
+        let words = "not allowed to create pods/eviction".to_owned();
+        assert_eq!(bench.became(name), PodOutcome::Forbidden { words });
+    }
+}
+
+#[test]
+fn a_webhooks_403_is_tried_again_slowly() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    bench.answer("a", forbidden());
+    bench.on(Input::Access(Some(true)));
+    assert_eq!(bench.wake_at(millis(4_900)), []);
+    assert_eq!(bench.outcome(), None);
+    assert_eq!(evicted(&bench.wake_at(secs(5))), ["a"]);
+    assert_eq!(bench.answer("a", forbidden()), []);
+}
+
+#[test]
+fn access_that_could_not_be_learnt_is_asked_for_again() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    bench.answer("a", forbidden());
+    bench.on(Input::Access(None));
+    assert_eq!(evicted(&bench.wake_at(secs(5))), ["a"]);
+    assert_eq!(bench.answer("a", forbidden()), [Effect::CheckAccess]);
+}
+
+#[test]
+fn where_evictions_are_forbidden_delete_at_still_deletes() {
+    let mut bench = Bench::new(delete_at(30), 120);
+    bench.list([pod("a")]);
+    bench.answer("a", forbidden());
+    bench.on(Input::Access(Some(false)));
+    bench.wake_at(secs(60));
+    assert_eq!(bench.outcome(), None);
+    assert_eq!(bench.next_wake(), secs(85));
+    assert_eq!(deleted(&bench.wake_at(secs(85))), ["a"]);
+}
+
+#[test]
+fn refusals_that_do_not_mend_themselves_are_tried_again_slowly_and_kept() {
+    let words = || "because".to_owned();
+    let status = 422;
+    let misconfigured = PodOutcome::Misconfigured { words: words() };
+    let denied = PodOutcome::Denied {
+        status,
+        words: words(),
+    };
+    let cases = [
+        (Reply::Misconfigured { words: words() }, misconfigured),
+        (
+            Reply::Denied {
+                status,
+                words: words(),
+            },
+            denied,
+        ),
+        (Reply::NamespaceTerminating, PodOutcome::Terminating),
+    ];
+    for (reply, outcome) in cases {
+        let (mut bench, _) = Bench::of([pod("a")]);
+        bench.answer("a", reply.clone());
+        assert_eq!(bench.wake_at(millis(4_999)), [], "{reply:?}");
+        assert_eq!(evicted(&bench.wake_at(secs(5))), ["a"], "{reply:?}");
+        bench.answer("a", reply);
+        assert_eq!(bench.became("a"), outcome);
+    }
+}
+
+#[test]
+fn an_unclear_outcome_is_tried_again_with_growing_pauses() {
+    for reply in [unclear(), Reply::Unauthorized] {
+        let (mut bench, _) = Bench::of([pod("a")]);
+        bench.run(secs(60), |effect, _| match effect {
+            Effect::Evict(call) => replies(call, reply.clone()),
+            _ => Vec::new(),
+        });
+        let tries = bench.evictions("a");
+        let pauses = gaps(&tries);
+        assert!(pauses[0] < secs(1) && pauses.is_sorted(), "{pauses:?}");
+        assert_eq!(pauses.last(), Some(&millis(2_020)));
+        assert!(matches!(bench.became("a"), PodOutcome::Unreachable { .. }));
+    }
+}
+
+#[test]
+fn one_pod_in_trouble_does_not_stop_the_rest() {
+    let (mut bench, _) = Bench::of(["a", "b", "c"].map(pod));
+    bench.run(secs(200), |effect, _| match effect {
+        Effect::Evict(call) if call.name == "a" => replies(
+            call,
+            Reply::Misconfigured {
+                words: "two".into(),
+            },
+        ),
+        Effect::Evict(call) => accepts(call),
+        _ => Vec::new(),
+    });
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Incomplete));
+    assert_eq!(bench.plan.report(bench.now).tally().get("gone"), Some(&2));
+}

@@ -20,7 +20,10 @@ pub(crate) async fn answers(port: u16, path: &str) -> Result<(), String> {
 }
 
 /// One request on a connection of its own; status and body.
-pub(crate) async fn request(
+///
+/// # Errors
+/// When nothing listens there, or what it answers is not HTTP.
+pub async fn request(
     port: u16,
     method: &str,
     path: &str,

@@ -118,6 +118,8 @@ pub enum Effect {
     Quarantine(Quarantine),
     /// Take back what is ours; replaces an earlier wish that is not yet fulfilled.
     Release(Option<Instance>),
+    /// Give up what was asked for and is not yet fulfilled: the node is not ours.
+    Abandon,
     /// Start the drain.
     StartDrain(Order),
     /// Change the running drain's order.
@@ -308,6 +310,7 @@ impl Lifecycle {
     fn on_raised(&mut self, notice: Notice, out: &mut Outbox) {
         if let Some(standing) = self.standing.get_mut(&notice.id) {
             standing.remembered = false;
+            standing.notice.action = notice.action;
             standing.notice.deadline = nearer(standing.notice.deadline, notice.deadline);
             return;
         }

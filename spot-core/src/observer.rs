@@ -1,6 +1,7 @@
 //! The port that tells others what happens, and the observer that writes the log.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -91,21 +92,26 @@ pub trait Observer: Send + Sync {
 }
 
 /// Writes every event to the log, by `tracing`.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct LogObserver {
     node: String,
+    /// Whether it was said that notices can be heard.
+    heard: AtomicBool,
 }
 
 impl LogObserver {
     /// An observer that names `node` in every line.
     pub fn new(node: impl Into<String>) -> Self {
-        Self { node: node.into() }
+        Self {
+            node: node.into(),
+            heard: AtomicBool::new(false),
+        }
     }
 }
 
 impl Observer for LogObserver {
     fn on(&self, event: &Event) {
-        use tracing::{error, info, warn};
+        use tracing::{debug, error, info, warn};
         let node = self.node.as_str();
         match &event.what {
             Occurrence::Identified(i) => info!(
@@ -123,10 +129,13 @@ impl Observer for LogObserver {
                     "node and instance cannot be compared: one of them has no identity yet"
                 );
             }
-            Occurrence::SourceHealth(SourceHealth::Good) => info!(node, "notices can be heard"),
-            Occurrence::SourceHealth(SourceHealth::Failing { reason }) => {
-                warn!(node, reason, "notices cannot be heard; trying again");
+            // A source writes its own troubles to the log, bounded; here only the beginning.
+            Occurrence::SourceHealth(SourceHealth::Good)
+                if !self.heard.swap(true, Ordering::Relaxed) =>
+            {
+                info!(node, "notices can be heard");
             }
+            Occurrence::SourceHealth(health) => debug!(node, ?health, "source"),
             Occurrence::NoticeRaised { notice, response } => warn!(
                 node,
                 notice = %notice.id,

@@ -277,6 +277,7 @@ impl Driver {
             Effect::Recall(instance) => self.node.recall(instance),
             Effect::Quarantine(quarantine) => self.node.quarantine(quarantine),
             Effect::Release(instance) => self.node.release(instance),
+            Effect::Abandon => self.node.abandon(),
             Effect::StartDrain(order) => {
                 self.tell(Occurrence::DrainStarted(order.clone()));
                 let (send, receive) = watch::channel(order);

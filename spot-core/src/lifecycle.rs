@@ -12,11 +12,12 @@
 //! | the same notice, later | nothing: a deadline never moves back |
 //! | a weightier notice | it leads; a running drain goes on under the nearer deadline |
 //! | the leading notice taken back | the next one leads; without one: stop the drain, then release |
+//! | the same, and the next one only cordons | stop the drain |
 //! | the drain ended | written down, so that it is not done again after a restart |
 //! | a memory of this instance and boot, still to come | carried on at once |
-//! | a memory of anything else, and no notice | release what was ours and forget |
+//! | a memory of anything else, and no notice | release what was ours and forget, once it is known who we are |
 //! | the node not read yet | notices wait |
-//! | the node another machine's | notices wait, a running drain stops, nothing is released |
+//! | the node another machine's | notices wait, what was asked for is given up, a running drain stops, nothing is released |
 //!
 //! Notices are compared by their response first, then by kind ([`NoticeKind`]'s order).
 
@@ -230,6 +231,7 @@ impl Lifecycle {
             Input::Recalled(recall) => self.on_recalled(recall, now, out),
             Input::NotOurs => {
                 if std::mem::replace(&mut self.node, NodeState::NotOurs) != NodeState::NotOurs {
+                    out.effects.push(Effect::Abandon);
                     out.effects.push(Effect::Recall(self.instance.clone()));
                 }
             }
@@ -361,10 +363,13 @@ impl Lifecycle {
 
     fn on_drain_finished(&mut self) {
         if let Some(lead) = &mut self.lead {
-            lead.drain = match lead.drain {
-                Drain::Stopping => Drain::None,
-                _ => Drain::Done,
-            };
+            if lead.drain == Drain::Stopping {
+                lead.drain = Drain::None;
+                // The next one, if any, has a deadline of its own.
+                lead.notice.deadline = None;
+            } else {
+                lead.drain = Drain::Done;
+            }
         }
     }
 
@@ -381,6 +386,8 @@ impl Lifecycle {
             NodeState::NotOurs => {
                 if !self.stops_drain(out) {
                     self.lead = None;
+                } else if let Some(lead) = &mut self.lead {
+                    lead.quarantine = None; // it was given up
                 }
             }
             NodeState::Ours { .. } => match self.leader() {
@@ -431,17 +438,22 @@ impl Lifecycle {
             return;
         }
         let ours = self.lead.take().is_some();
-        // Nothing of this process; perhaps of an earlier one.
-        let stale = self.heard && self.memory.take().is_some();
-        if ours || stale {
+        // Nothing of this process; perhaps of an earlier one, or of another machine.
+        let known = self.instance.is_some();
+        let stale = self
+            .memory
+            .take_if(|m| self.heard && (known || m.instance.is_none()));
+        if ours || stale.is_some() {
             out.effects.push(Effect::Release(self.instance.clone()));
         }
     }
 
     fn act(&mut self, mut notice: Notice, now: Now, out: &mut Outbox) {
         let mut lead = self.lead.take().unwrap_or_else(|| self.begin(&notice, now));
-        if lead.drain == Drain::Stopping {
+        let drains = self.policy.response(notice.kind) == Response::Drain;
+        if lead.drain == Drain::Stopping || (lead.drain == Drain::Running && !drains) {
             self.lead = Some(lead);
+            self.stops_drain(out);
             return; // it begins anew when the drain has returned
         }
         notice.deadline = nearer(notice.deadline, lead.notice.deadline);
@@ -454,7 +466,6 @@ impl Lifecycle {
         }
         lead.notice = notice;
 
-        let drains = self.policy.response(lead.notice.kind) == Response::Drain;
         let order = Order::from_notice(&lead.notice);
         let drain = match lead.drain {
             Drain::None if drains => {

@@ -33,11 +33,31 @@ pub(super) enum Written {
 pub(super) struct NodeWriter {
     node: Arc<dyn NodeControl>,
     tasks: JoinSet<()>,
-    reading: Option<AbortHandle>,
-    writing: Option<AbortHandle>,
+    reading: Option<Task>,
+    writing: Option<Task>,
     known: bool,
-    say: mpsc::UnboundedSender<Written>,
-    said: mpsc::UnboundedReceiver<Written>,
+    wishes: u64,
+    say: mpsc::UnboundedSender<(u64, Written)>,
+    said: mpsc::UnboundedReceiver<(u64, Written)>,
+}
+
+/// What works on a wish.
+struct Task {
+    wish: u64,
+    handle: AbortHandle,
+}
+
+/// Where it says what came of it.
+struct Say {
+    wish: u64,
+    to: mpsc::UnboundedSender<(u64, Written)>,
+}
+
+impl Say {
+    fn say(&self, written: Written) {
+        // The receiver is gone only when the driver is.
+        let _ = self.to.send((self.wish, written));
+    }
 }
 
 impl NodeWriter {
@@ -50,51 +70,62 @@ impl NodeWriter {
             reading: None,
             writing: None,
             known: false,
+            wishes: 0,
             say,
             said,
         }
     }
 
     pub(super) fn recall(&mut self, instance: Option<Instance>) {
-        let (node, say, known) = (Arc::clone(&self.node), self.say.clone(), self.known);
-        let task = async move {
+        let (node, say, known) = (Arc::clone(&self.node), self.wish(), self.known);
+        let wish = say.wish;
+        let handle = self.tasks.spawn(async move {
             let read = || node.recall(instance.clone());
             let blind = || Written::Recalled(Recall::default());
             until_done(read, Written::Recalled, &say, !known, Some(blind)).await;
-        };
-        replace(&mut self.reading, self.tasks.spawn(task));
+        });
+        replace(&mut self.reading, Some(Task { wish, handle }));
     }
 
     pub(super) fn quarantine(&mut self, quarantine: Quarantine) {
-        let (node, say) = (Arc::clone(&self.node), self.say.clone());
-        let task = async move {
+        let (node, say) = (Arc::clone(&self.node), self.wish());
+        let wish = say.wish;
+        let handle = self.tasks.spawn(async move {
             let write = || node.quarantine(quarantine.clone());
-            until_done(
-                write,
-                |()| Written::Quarantined(quarantine.clone()),
-                &say,
-                false,
-                NOTHING,
-            )
-            .await;
-        };
-        replace(&mut self.writing, self.tasks.spawn(task));
+            let done = |()| Written::Quarantined(quarantine.clone());
+            until_done(write, done, &say, false, NOTHING).await;
+        });
+        replace(&mut self.writing, Some(Task { wish, handle }));
     }
 
     pub(super) fn release(&mut self, instance: Option<Instance>) {
-        let (node, say) = (Arc::clone(&self.node), self.say.clone());
-        let task = async move {
+        let (node, say) = (Arc::clone(&self.node), self.wish());
+        let wish = say.wish;
+        let handle = self.tasks.spawn(async move {
             let write = || node.release(instance.clone());
             until_done(write, |()| Written::Released, &say, false, NOTHING).await;
-        };
-        replace(&mut self.writing, self.tasks.spawn(task));
+        });
+        replace(&mut self.writing, Some(Task { wish, handle }));
+    }
+
+    /// Gives up a write that is not done yet.
+    pub(super) fn abandon(&mut self) {
+        replace(&mut self.writing, None);
+    }
+
+    fn wish(&mut self) -> Say {
+        self.wishes += 1;
+        Say {
+            wish: self.wishes,
+            to: self.say.clone(),
+        }
     }
 
     /// Whether a write has not been done yet.
     pub(super) fn is_writing(&self) -> bool {
         self.writing
             .as_ref()
-            .is_some_and(|task| !task.is_finished())
+            .is_some_and(|task| !task.handle.is_finished())
     }
 
     /// The next thing that came of a wish. Cancel-safe.
@@ -102,9 +133,18 @@ impl NodeWriter {
         loop {
             tokio::select! {
                 biased;
-                Some(written) = self.said.recv() => {
-                    self.known |= matches!(written, Written::Recalled(_));
-                    return Ok(written);
+                Some((wish, written)) = self.said.recv() => {
+                    // What was done is told in any case; what was read, or has failed, only of
+                    // the wish that stands: an earlier one compared with another instance.
+                    let stands = [&self.reading, &self.writing]
+                        .into_iter()
+                        .flatten()
+                        .any(|task| task.wish == wish);
+                    let done = matches!(written, Written::Quarantined(_) | Written::Released);
+                    if stands || done {
+                        self.known |= matches!(written, Written::Recalled(_));
+                        return Ok(written);
+                    }
                 }
                 Some(ended) = self.tasks.join_next() => {
                     if let Err(error) = ended && error.is_panic() {
@@ -116,9 +156,9 @@ impl NodeWriter {
     }
 }
 
-fn replace(slot: &mut Option<AbortHandle>, task: AbortHandle) {
-    if let Some(old) = slot.replace(task) {
-        old.abort();
+fn replace(slot: &mut Option<Task>, task: Option<Task>) {
+    if let Some(old) = std::mem::replace(slot, task) {
+        old.handle.abort();
     }
 }
 
@@ -130,7 +170,7 @@ const NOTHING: Option<fn() -> Written> = None;
 async fn until_done<T, F>(
     mut call: impl FnMut() -> F,
     done: impl FnOnce(T) -> Written,
-    say: &mpsc::UnboundedSender<Written>,
+    say: &Say,
     unknown_is_fatal: bool,
     forbidden: Option<impl Fn() -> Written>,
 ) where
@@ -154,9 +194,9 @@ async fn until_done<T, F>(
         }
         if failing.holds(Instant::now()) {
             let permission = error.is_permission();
-            let _ = say.send(Written::Failed(Arc::new(error)));
+            say.say(Written::Failed(Arc::new(error)));
             if let Some(instead) = forbidden.as_ref().filter(|_| permission) {
-                let _ = say.send(instead());
+                say.say(instead());
             }
         }
         if transient {
@@ -166,6 +206,5 @@ async fn until_done<T, F>(
             sleep(RETRY_REFUSED).await;
         }
     };
-    // The receiver is gone only when the driver is.
-    let _ = say.send(written);
+    say.say(written);
 }

@@ -1,0 +1,118 @@
+//! A node that is unknown, another machine's, away, or not allowed to be touched.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_does_not_exist_at_the_start_is_fatal() {
+    let mut rig = Rig::new(Node::default().recalling([not_found()]));
+    let Err(HandlerError::UnknownNode(error)) = rig.ended().await else {
+        panic!("it went on")
+    };
+    assert!(error.to_string().contains("\"n\""), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_gone_later_is_not_fatal() {
+    let mut rig = Rig::new(Node::default().recalling([well(false), not_found(), not_found()]));
+    rig.event(|o| matches!(o, Occurrence::NodeKnown { .. }))
+        .await;
+    rig.say(Signal::Identified(Instance::new("i-1")));
+    rig.event(is_failure).await;
+    rig.event(|o| matches!(o, Occurrence::NodeKnown { verified: true }))
+        .await;
+    rig.interrupt();
+    rig.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_cannot_be_read_yet_is_asked_for_until_it_can() {
+    let failures = (0..5).map(|_| unavailable());
+    let mut rig = Rig::new(Node::default().recalling(failures));
+    rig.event(is_failure).await;
+    rig.event(|o| matches!(o, Occurrence::NodeKnown { .. }))
+        .await;
+    assert_eq!(rig.node.count("recall"), 6);
+    let times = rig.node.times("recall");
+    let pauses: Vec<Duration> = times.windows(2).map(|t| t[1] - t[0]).collect();
+    assert!(pauses.is_sorted() && pauses[4] <= secs(2), "{pauses:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_machines_node_is_not_touched_and_both_are_named() {
+    let mut rig = Rig::new(Node::default().recalling((0..1000).map(|_| another())));
+    rig.interrupt();
+    let Occurrence::NodeFailed(error) = rig.event(is_failure).await else {
+        unreachable!()
+    };
+    let said = error.to_string();
+    assert!(said.contains("i-1") && said.contains("i-2"), "{said}");
+    tokio::time::sleep(secs(300)).await;
+    let missing = rig.readiness.borrow().missing.clone();
+    assert_eq!(missing, ["the node is another instance"]);
+    assert_eq!(rig.node.count("quarantine") + rig.node.count("release"), 0);
+    assert!(rig.drains.try_recv().is_err(), "a drain began");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_before_it_was_known_who_we_are_starts_nothing() {
+    // Identity and notice arrive while the first answer is on its way.
+    let answers = std::iter::once(well(false)).chain((0..1000).map(|_| another()));
+    let mut rig = Rig::new(Node::default().recalling(answers));
+    rig.interrupt();
+    rig.event(is_failure).await;
+    settle().await;
+    assert!(rig.drains.try_recv().is_err(), "a drain began");
+    assert_eq!(rig.node.count("quarantine"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quarantine_is_given_up_when_the_node_turns_out_to_be_another_machines() {
+    let away = (0..3).map(|_| unavailable());
+    let answers = std::iter::once(well(false)).chain((0..1000).map(|_| another()));
+    let mut rig = Rig::new(Node::default().recalling(answers).quarantining(away));
+    rig.event(|o| matches!(o, Occurrence::NodeKnown { .. }))
+        .await;
+    rig.say(Signal::Raised(interruption()));
+    rig.event(is_failure).await;
+    rig.say(Signal::Identified(Instance::new("i-1")));
+    rig.event(|o| matches!(o, Occurrence::NodeFailed(e) if matches!(**e, NodeError::AnotherInstance { .. })))
+        .await;
+    settle().await;
+    let before = rig.node.count("quarantine");
+    tokio::time::sleep(secs(60)).await;
+    assert_eq!(rig.node.count("quarantine"), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_permission_to_read_the_node_the_drain_goes_on_unverified() {
+    let mut rig = Rig::new(Node::default().recalling((0..1000).map(|_| forbidden())));
+    rig.interrupt();
+    let failed = rig.event(is_failure).await;
+    assert!(matches!(failed, Occurrence::NodeFailed(e) if e.is_permission()));
+    rig.event(|o| matches!(o, Occurrence::NodeKnown { verified: false }))
+        .await;
+    rig.drain().await;
+    assert_eq!(rig.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lasting_failure_is_told_when_it_begins_and_every_few_minutes() {
+    let failures = (0..10_000).map(|_| unavailable());
+    let mut rig = Rig::new(Node::default().recalling(failures));
+    tokio::time::sleep(secs(720)).await;
+    let mut told = 0;
+    while let Ok(event) = rig.events.try_recv() {
+        told += usize::from(is_failure(&event));
+    }
+    assert_eq!(told, 3);
+    assert!(rig.node.count("recall") > 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quarantine_is_tried_until_it_holds() {
+    let failures = [unavailable(), forbidden(), unavailable()];
+    let mut rig = Rig::new(Node::default().quarantining(failures));
+    rig.interrupt();
+    rig.event(|o| is_quarantined(o, Phase::Draining)).await;
+    assert_eq!(rig.node.count("quarantine"), 4);
+}

@@ -62,4 +62,6 @@ pub mod node;
 pub mod notice;
 pub mod observer;
 pub mod recurring;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod source;

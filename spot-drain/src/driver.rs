@@ -1,19 +1,25 @@
 //! Performs a [`Plan`] against a node's pods: a [`Drainer`].
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use spot_core::drainer::{DrainReport, Drainer, Order};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::feed::feed;
 use crate::plan::{Effect, Input, Plan, Settings};
 use crate::pods::Pods;
 use crate::reply::Reply;
 use crate::report::Report;
+
+/// The pause before a feed that panicked is begun anew.
+const FEED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Drains a node's pods.
 ///
@@ -79,7 +85,13 @@ impl Run {
         let mut calls = JoinSet::new();
         let seen = Arc::clone(&pods);
         calls.spawn(async move {
-            feed(seen, inputs, relisted).await;
+            // A feed that a bug ends is begun anew: without one the drain is blind.
+            while unpanicked(feed(Arc::clone(&seen), inputs.clone(), relisted.clone()))
+                .await
+                .is_none()
+            {
+                sleep(FEED_PAUSE).await;
+            }
             None
         });
         let before = pods.requests();
@@ -199,9 +211,19 @@ impl Run {
     }
 }
 
-/// The call's answer, or `None` where none came in time.
+/// The call's answer, or `None` where none came in time, or ever will.
 async fn bounded<T>(end: Instant, call: impl Future<Output = T>) -> Option<T> {
-    timeout_at(end, call).await.ok()
+    timeout_at(end, unpanicked(call)).await.ok().flatten()
+}
+
+/// What comes of `work`, or `None` where it panics: a bug in one call must not lose the pod
+/// that it was for, nor the drain.
+async fn unpanicked<T>(work: impl Future<Output = T>) -> Option<T> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    if done.is_err() {
+        tracing::error!("a part of the drain panicked; it is tried again");
+    }
+    done.ok()
 }
 
 fn no_answer() -> Reply {

@@ -15,6 +15,39 @@ use crate::pods::{Change, Pods, PodsError};
 /// time, so it is short.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
+/// How it goes with seeing the pods.
+struct Health {
+    failing: Recurring,
+    pause: Duration,
+}
+
+impl Health {
+    /// The watch has spoken.
+    fn well(&mut self) {
+        self.pause = RETRY.0;
+        if let Some(lasted) = self.failing.ended(Instant::now()) {
+            let lasted = lasted.as_secs_f64();
+            tracing::info!(lasted, "the node's pods are seen again");
+        }
+    }
+
+    fn ill(&mut self, error: &PodsError) {
+        if self.failing.holds(Instant::now()) {
+            let cause = std::error::Error::source(error).map(ToString::to_string);
+            tracing::warn!(%error, cause, remedy = error.remedy(), "pods cannot be seen");
+        }
+    }
+
+    /// The next pause: longer each time until the watch has spoken, since a server that
+    /// accepts a list or a watch and then says nothing of use is no better than one that does
+    /// not answer.
+    fn pause(&mut self) -> Duration {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(RETRY.1);
+        pause
+    }
+}
+
 /// Feeds `inputs` with what is observed, until their receiver is gone. A change of `relist`
 /// makes it list again.
 pub(crate) async fn feed(
@@ -22,63 +55,58 @@ pub(crate) async fn feed(
     inputs: mpsc::Sender<Input>,
     mut relist: watch::Receiver<()>,
 ) {
-    let mut failing = Recurring::default();
-    let mut pause = RETRY.0;
+    let mut health = Health {
+        failing: Recurring::default(),
+        pause: RETRY.0,
+    };
     let mut fresh = false;
     let mut version: Option<String> = None;
     loop {
         relist.mark_unchanged();
-        let followed = match version.take() {
+        let from = match version.take() {
+            Some(version) => Ok(version),
             None => match pods.list(fresh).await {
                 Ok(listed) => {
                     if inputs.send(Input::Listed(listed.pods)).await.is_err() {
                         return;
                     }
                     fresh = false;
-                    pause = RETRY.0;
-                    follow(&*pods, listed.version, &inputs, &mut relist).await
+                    Ok(listed.version)
                 }
-                Err(error) => Followed {
-                    went: Went::Failed(error),
-                    version: None,
-                    heard: false,
-                },
+                Err(error) => Err(error),
             },
-            Some(version) => follow(&*pods, version, &inputs, &mut relist).await,
         };
-        if followed.heard {
-            pause = RETRY.0;
-            if let Some(lasted) = failing.ended(Instant::now()) {
-                tracing::info!(
-                    lasted = lasted.as_secs_f64(),
-                    "the node's pods are seen again"
-                );
+        let went = match from {
+            Ok(mut from) => {
+                let went = follow(&*pods, &mut from, &inputs, &mut relist, &mut health).await;
+                version = Some(from);
+                went
             }
-        }
-        match followed.went {
+            Err(error) => Went::Failed(error),
+        };
+        match went {
             Went::ReceiverGone => return,
             Went::Relist => {
+                version = None;
                 fresh = true;
                 continue;
             }
-            Went::Closed => version = followed.version,
-            Went::Failed(PodsError::Expired) => fresh = true,
+            Went::Closed => {}
             Went::Failed(error) => {
-                version = followed.version;
-                if failing.holds(Instant::now()) {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(%error, cause, remedy = error.remedy(), "pods cannot be seen");
+                if matches!(error, PodsError::Expired) {
+                    version = None;
+                    fresh = true;
                 }
+                health.ill(&error);
             }
         }
         tokio::select! {
-            () = sleep(pause) => {}
+            () = sleep(health.pause()) => {}
             Ok(()) = relist.changed() => {
                 version = None;
                 fresh = true;
             }
         }
-        pause = (pause * 2).min(RETRY.1);
     }
 }
 
@@ -91,71 +119,42 @@ enum Went {
     ReceiverGone,
 }
 
-struct Followed {
-    went: Went,
-    /// Where a watch would go on.
-    version: Option<String>,
-    /// Something was heard at all.
-    heard: bool,
-}
-
-/// Follows one watch to its end.
+/// Follows one watch to its end; `version` goes with it.
 async fn follow(
     pods: &dyn Pods,
-    mut version: String,
+    version: &mut String,
     inputs: &mpsc::Sender<Input>,
     relist: &mut watch::Receiver<()>,
-) -> Followed {
+    health: &mut Health,
+) -> Went {
     let mut changes = tokio::select! {
         biased;
-        Ok(()) = relist.changed() => {
-            return Followed { went: Went::Relist, version: None, heard: false };
-        }
+        Ok(()) = relist.changed() => return Went::Relist,
         opened = pods.watch(version.clone()) => match opened {
             Ok(changes) => changes,
-            Err(error) => {
-                return Followed { went: Went::Failed(error), version: Some(version), heard: false };
-            }
+            Err(error) => return Went::Failed(error),
         },
     };
     loop {
         let next = tokio::select! {
             biased;
-            Ok(()) = relist.changed() => {
-                return Followed { went: Went::Relist, version: None, heard: true };
-            }
+            Ok(()) = relist.changed() => return Went::Relist,
             next = changes.next() => next,
         };
-        let input = match next {
-            None => {
-                return Followed {
-                    went: Went::Closed,
-                    version: Some(version),
-                    heard: true,
-                };
-            }
-            Some(Err(error)) => {
-                return Followed {
-                    went: Went::Failed(error),
-                    version: Some(version),
-                    heard: true,
-                };
-            }
-            Some(Ok(watched)) => {
-                version = watched.version;
-                match watched.change {
-                    Change::Seen(pod) => Input::Seen(pod),
-                    Change::Deleted(pod) => Input::Deleted(pod.uid),
-                    Change::Bookmark => continue,
-                }
-            }
+        let watched = match next {
+            None => return Went::Closed,
+            Some(Err(error)) => return Went::Failed(error),
+            Some(Ok(watched)) => watched,
+        };
+        health.well();
+        *version = watched.version;
+        let input = match watched.change {
+            Change::Seen(pod) => Input::Seen(pod),
+            Change::Deleted(pod) => Input::Deleted(pod.uid),
+            Change::Bookmark => continue,
         };
         if inputs.send(input).await.is_err() {
-            return Followed {
-                went: Went::ReceiverGone,
-                version: None,
-                heard: true,
-            };
+            return Went::ReceiverGone;
         }
     }
 }

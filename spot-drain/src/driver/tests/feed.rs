@@ -1,0 +1,110 @@
+//! The list-and-watch behind a drain.
+
+use super::*;
+use crate::feed::feed;
+
+/// What the feed says until `count` lists or changes have come.
+async fn fed(fake: &Fake, count: usize) -> Vec<String> {
+    let (inputs, mut observed) = mpsc::channel(4);
+    let (_relist, relisted) = watch::channel(());
+    let pods: Arc<dyn Pods> = Arc::new(fake.clone());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(feed(pods, inputs, relisted));
+    let mut said = Vec::new();
+    while said.len() < count {
+        let input = tokio::time::timeout(secs(600), observed.recv()).await;
+        said.push(
+            match input.expect("it never came").expect("the feed has ended") {
+                Input::Listed(pods) => format!("listed {}", pods.len()),
+                Input::Seen(pod) => format!("seen {}", pod.name),
+                Input::Deleted(uid) => format!("deleted {uid}"),
+                other => panic!("{other:?}"),
+            },
+        );
+    }
+    said
+}
+
+fn said(change: Change, version: &str) -> Watched {
+    let version = version.into();
+    Watched { change, version }
+}
+
+fn seen(name: &str, version: &str) -> Watched {
+    said(Change::Seen(pod(name)), version)
+}
+
+fn watches(all: Vec<Items>) -> impl Iterator<Item = Answer<Result<Watch, PodsError>>> {
+    all.into_iter()
+        .map(|items| Answer::Says(Ok(Watch::Says(items))))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_watch_goes_on_from_where_it_had_come_to() {
+    let said = vec![
+        vec![Ok(seen("b", "7")), Ok(said(Change::Bookmark, "9"))],
+        vec![Ok(seen("c", "11"))],
+    ];
+    let fake = Fake::of(&["a"]).watches(watches(said));
+    assert_eq!(fed(&fake, 3).await, ["listed 1", "seen b", "seen c"]);
+    assert_eq!(fake.asks("list"), ["list cached"]);
+    assert_eq!(fake.asks("watch")[..2], ["watch 0", "watch 9"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_breaks_goes_on_from_where_it_had_come_to() {
+    let said = vec![
+        vec![Ok(seen("b", "7")), Err(unavailable())],
+        vec![Ok(seen("c", "11"))],
+    ];
+    let fake = Fake::of(&["a"]).watches(watches(said));
+    assert_eq!(fed(&fake, 3).await, ["listed 1", "seen b", "seen c"]);
+    assert_eq!(fake.asks("watch")[..2], ["watch 0", "watch 7"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_has_expired_is_listed_anew_and_not_from_the_cache() {
+    let fake = Fake::of(&["a"]).watches(watches(vec![vec![Err(PodsError::Expired)]]));
+    assert_eq!(fed(&fake, 2).await, ["listed 1", "listed 1"]);
+    assert_eq!(fake.asks("list"), ["list cached", "list fresh"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_cannot_be_opened_for_its_age_is_listed_anew() {
+    let fake = Fake::of(&["a"]).watches([Answer::Says(Err(PodsError::Expired))]);
+    assert_eq!(fed(&fake, 2).await, ["listed 1", "listed 1"]);
+    assert_eq!(fake.asks("list"), ["list cached", "list fresh"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_expires_every_watch_is_not_stormed() {
+    let expired = (0..10_000).map(|_| vec![Err(PodsError::Expired)]);
+    let fake = Fake::of(&["a"]).watches(watches(expired.collect()));
+    let start = Instant::now();
+    fed(&fake, 20).await;
+    assert!(start.elapsed() > secs(10), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_closes_every_watch_is_not_stormed() {
+    let closed = (0..10_000).map(|_| Vec::new());
+    let fake = Fake::of(&["a"]).watches(watches(closed.collect()));
+    let start = Instant::now();
+    let _ = tokio::time::timeout(secs(60), fed(&fake, 2)).await;
+    let opened = fake
+        .times("watch")
+        .iter()
+        .filter(|t| **t < start + secs(60))
+        .count();
+    assert!((50..80).contains(&opened), "{opened}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_nobody_listens_to_ends() {
+    let (inputs, observed) = mpsc::channel(4);
+    let (_relist, relisted) = watch::channel(());
+    drop(observed);
+    let pods: Arc<dyn Pods> = Arc::new(Fake::of(&["a"]));
+    let ended = tokio::time::timeout(secs(600), feed(pods, inputs, relisted)).await;
+    assert!(ended.is_ok());
+}

@@ -77,6 +77,8 @@ pub mod document;
 pub mod error;
 pub mod options;
 mod quote;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod source;
 mod token;
 pub mod transport;

@@ -480,18 +480,14 @@ impl Lifecycle {
             }
             _ => None,
         };
+        let phase = match (lead.drain, drains) {
+            (Drain::Done, _) => Phase::Drained,
+            (_, true) => Phase::Draining,
+            (_, false) => Phase::Cordoned,
+        };
         let quarantine = Quarantine {
-            notice: lead.notice.id.clone(),
-            kind: lead.notice.kind,
-            action: lead.notice.action,
-            deadline: lead.notice.deadline.map(|d| d.wall()),
-            phase: match (lead.drain, drains) {
-                (Drain::Done, _) => Phase::Drained,
-                (_, true) => Phase::Draining,
-                (_, false) => Phase::Cordoned,
-            },
-            since: lead.since,
             instance: self.instance.as_ref().map(|i| i.id.clone()),
+            ..Quarantine::new(&lead.notice, phase, lead.since)
         };
         if lead.quarantine.as_ref() != Some(&quarantine) {
             out.effects.push(Effect::Quarantine(quarantine.clone()));

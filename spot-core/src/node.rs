@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::notice::{Instance, InstanceAction, NoticeId, NoticeKind};
+use crate::notice::{Instance, InstanceAction, Notice, NoticeId, NoticeKind};
 
 /// How far the handling of a notice has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,6 +39,28 @@ pub struct Quarantine {
     pub since: Timestamp,
     /// The instance that we run on, where it is known: another one's node is refused.
     pub instance: Option<String>,
+}
+
+impl Quarantine {
+    /// What follows from `notice`, detected at `since`, on an instance that is not known.
+    pub fn new(notice: &Notice, phase: Phase, since: Timestamp) -> Self {
+        Self {
+            notice: notice.id.clone(),
+            kind: notice.kind,
+            action: notice.action,
+            deadline: notice.deadline.map(|d| d.wall()),
+            phase,
+            since,
+            instance: None,
+        }
+    }
+
+    /// The same on an instance that is known.
+    #[must_use]
+    pub fn on_instance(mut self, instance: impl Into<String>) -> Self {
+        self.instance = Some(instance.into());
+        self
+    }
 }
 
 /// What is remembered on the node, version 1.

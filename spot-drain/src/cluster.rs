@@ -225,3 +225,6 @@ fn request(method: Method, path: &str, media: &str, body: Vec<u8>) -> Request<Ve
 fn escape(part: &str) -> impl std::fmt::Display {
     utf8_percent_encode(part, RESERVED)
 }
+
+#[cfg(test)]
+mod tests;

@@ -161,7 +161,7 @@ impl Pods for KubePods {
             match event {
                 Ok(event) => Some(change(event)),
                 // One pod that cannot be read is no reason to stop looking at the rest.
-                Err(kube::Error::SerdeError(error)) => {
+                Err(error) if is_unreadable(&error) => {
                     tracing::warn!(%error, "a change of a pod cannot be read");
                     None
                 }
@@ -258,6 +258,16 @@ fn change(event: WatchEvent<PodFacts>) -> Result<Watched, PodsError> {
             version: mark.metadata.resource_version,
         }),
         WatchEvent::Error(status) => Err(watch_error(&kube::Error::Api(status))),
+    }
+}
+
+/// Whether a line of a watch is not what it should be. The client takes any object for a
+/// `Status` that it cannot take for an event; one that says nothing is none.
+fn is_unreadable(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::SerdeError(_) => true,
+        kube::Error::Api(status) => status.code == 0 && status.reason.is_empty(),
+        _ => false,
     }
 }
 

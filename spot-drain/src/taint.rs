@@ -240,11 +240,7 @@ pub enum Remembered {
 impl NodeFacts {
     /// What is remembered on the node.
     pub fn remembered(&self) -> Remembered {
-        match self
-            .annotations
-            .as_ref()
-            .and_then(|a| a.get(MEMORY_ANNOTATION))
-        {
+        match self.annotation() {
             None => Remembered::Nothing,
             Some(text) => match serde_json::from_str::<Memory>(text) {
                 Ok(memory) if memory.v == Memory::VERSION => Remembered::Memory(memory),
@@ -260,6 +256,10 @@ impl NodeFacts {
             .rsplit('/')
             .next()
             .filter(|i| !i.is_empty())
+    }
+
+    fn annotation(&self) -> Option<&str> {
+        Some(self.annotations.as_ref()?.get(MEMORY_ANNOTATION)?.as_str())
     }
 
     fn label(&self) -> Option<&str> {
@@ -330,27 +330,32 @@ pub fn quarantine(
     }
 
     let mut ops = vec![json!({ "op": "test", "path": "/metadata/uid", "value": node.uid })];
+    // Each `test` fails where somebody else has written meanwhile: theirs would be lost, or
+    // taken for ours later. One for `null` holds where nothing is.
+    let mut swap = |path: String, before: Value, after: Value| {
+        ops.push(json!({ "op": "test", "path": path, "value": before }));
+        let op = if path.starts_with("/spec/taints") {
+            "replace"
+        } else {
+            "add"
+        };
+        ops.push(json!({ "op": op, "path": path, "value": after }));
+    };
     if !node.unschedulable {
-        // Fails where somebody else cordons meanwhile: the cordon would not be ours.
-        ops.push(json!({ "op": "test", "path": "/spec/unschedulable", "value": null }));
-        ops.push(json!({ "op": "add", "path": "/spec/unschedulable", "value": true }));
-    }
-    match same {
-        Some(_) if tainted => {}
-        Some(i) => {
-            let path = format!("/spec/taints/{i}");
-            ops.push(json!({ "op": "test", "path": path, "value": taints[i] }));
-            ops.push(json!({ "op": "replace", "path": path, "value": taint }));
-        }
-        None => ops.push(json!({ "op": "add", "path": "/spec/taints/-", "value": taint })),
+        swap("/spec/unschedulable".into(), Value::Null, true.into());
     }
     if exclude {
         let path = pointer("/metadata/labels", EXCLUDE_LABEL);
-        ops.push(json!({ "op": "add", "path": path, "value": EXCLUDE_VALUE }));
+        swap(path, Value::Null, EXCLUDE_VALUE.into());
     }
     if remember {
         let path = pointer("/metadata/annotations", MEMORY_ANNOTATION);
-        ops.push(json!({ "op": "add", "path": path, "value": memory }));
+        swap(path, json!(node.annotation()), memory.into());
+    }
+    match same {
+        Some(_) if tainted => {}
+        Some(i) => swap(format!("/spec/taints/{i}"), taints[i].clone(), taint),
+        None => ops.push(json!({ "op": "add", "path": "/spec/taints/-", "value": taint })),
     }
     Some(NodePatch::Json(ops.into()))
 }

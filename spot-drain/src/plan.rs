@@ -67,7 +67,8 @@ pub enum BudgetPolicy {
 pub struct Settings {
     /// What is done about pods that a budget holds.
     pub budgets: BudgetPolicy,
-    /// The most calls under way at once (16).
+    /// The most calls under way at once (64). On two cores, 110 evictions took an API server
+    /// 1.6 s over 16 connections, 1.0 s over 32, 0.8 s over 64, and 1.0 s all at once.
     pub in_flight: usize,
     /// Namespace and name of the pod that drains, where it is one.
     pub ourselves: Option<(String, String)>,
@@ -81,7 +82,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             budgets: BudgetPolicy::Respect,
-            in_flight: 16,
+            in_flight: 64,
             ourselves: None,
             dry_run: false,
             longest: Duration::from_secs(15 * 60),

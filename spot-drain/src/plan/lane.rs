@@ -2,8 +2,8 @@
 //!
 //! Evictions under one budget conflict inside the API server, which then sleeps half a second.
 //! Which budget a pod stands under is not known beforehand; pods of one owner mostly share
-//! one. So each owner's pods go one at a time at first, and twice as many after each quick
-//! acceptance. A refusal tells the budget: from then on all pods that it refused share its
+//! one. So each owner's pods go one at a time at first, twice as many after each quick
+//! acceptance and half as many after a slow one. A refusal tells the budget: from then on all pods that it refused share its
 //! lane, and one of them at a time asks whether it has opened.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::reply::Refusal;
 
 /// The first pause before a closed budget is asked again, and the longest.
 const PROBE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
-/// An acceptance slower than this had to wait for a conflict.
+/// An acceptance that took this long may have waited for a conflict.
 const CONFLICT: Duration = Duration::from_millis(400);
 /// The most evictions under way in a lane.
 const WIDEST: usize = 16;
@@ -114,11 +114,11 @@ impl Lanes {
         let one_budget = matches!(key, LaneKey::Budget(..));
         let lane = self.by_key.entry(key).or_default();
         lane.closed = None;
-        let quick = took < CONFLICT && !one_budget;
-        lane.width = if quick {
-            (lane.width * 2).min(WIDEST)
-        } else {
-            1
+        lane.width = match took {
+            _ if one_budget => 1,
+            // It may have waited for a conflict; or the server is busy, which fewer calls mend.
+            _ if took >= CONFLICT => (lane.width / 2).max(1),
+            _ => (lane.width * 2).min(WIDEST),
         };
     }
 

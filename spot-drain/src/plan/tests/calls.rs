@@ -75,12 +75,13 @@ fn there_is_one_call_per_pod_at_a_time() {
 
 #[test]
 fn no_more_calls_than_the_cap_are_under_way() {
-    let names: Vec<String> = (0..40).map(|n| format!("p{n:02}")).collect();
+    let cap = Settings::default().in_flight;
+    let names: Vec<String> = (0..cap + 24).map(|n| format!("p{n:02}")).collect();
     let (mut bench, effects) = Bench::of(names.iter().map(|n| pod(n)));
-    assert_eq!(evicted(&effects).len(), 16);
+    assert_eq!(evicted(&effects).len(), cap);
     for n in 0..24 {
         let next = bench.answer(&names[n], Reply::Accepted);
-        assert_eq!(evicted(&next), [names[n + 16].as_str()], "answer {n}");
+        assert_eq!(evicted(&next), [names[n + cap].as_str()], "answer {n}");
     }
     assert_eq!(bench.answer(&names[24], Reply::Accepted), []);
 }

@@ -4,8 +4,9 @@ use super::*;
 
 #[test]
 fn an_overloaded_server_is_left_alone_by_all_pods() {
-    let (mut bench, effects) = Bench::of((0..20).map(|n| pod(&format!("p{n:02}"))));
-    assert_eq!(evicted(&effects).len(), 16);
+    let cap = Settings::default().in_flight;
+    let (mut bench, effects) = Bench::of((0..cap + 4).map(|n| pod(&format!("p{n:02}"))));
+    assert_eq!(evicted(&effects).len(), cap);
     let retry_after = Some(secs(7));
     assert_eq!(bench.answer("p00", Reply::Overloaded { retry_after }), []);
     assert_eq!(bench.answer("p01", Reply::Gone), []);

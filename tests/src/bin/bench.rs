@@ -25,8 +25,6 @@ use tokio::time::{Instant, sleep};
 
 /// Deployments that share the pods.
 const OWNERS: usize = 10;
-/// As many as our drain uses.
-const CONNECTIONS: usize = 16;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// Measures the handler.
@@ -55,6 +53,9 @@ enum What {
         /// How many runs of each
         #[arg(long, default_value_t = 5)]
         runs: usize,
+        /// How many connections the bare client uses; as many as our drain
+        #[arg(long, default_value_t = 16)]
+        connections: usize,
     },
     /// From a notice to the cordon, with default polling
     Cordon {
@@ -78,7 +79,11 @@ async fn main() -> Result<()> {
     rbac::allow_handlers(&plane.client("admin")?).await?;
     match bench.what {
         What::Drain { pods, exit_after } => drain(&plane, &pods, exit_after).await,
-        What::Floor { pods, runs } => floor(&plane, &pods, runs).await,
+        What::Floor {
+            pods,
+            runs,
+            connections,
+        } => floor(&plane, &pods, runs, connections).await,
         What::Cordon { notices } => cordon(&plane, notices).await,
         What::Footprint { idle } => footprint(&plane, Duration::from_secs(idle)).await,
     }
@@ -132,8 +137,13 @@ async fn drain(plane: &ControlPlane, sizes: &[usize], exit_after: f64) -> Result
 }
 
 /// Both measured from their first eviction's arrival to their last one's acceptance.
-async fn floor(plane: &ControlPlane, sizes: &[usize], runs: usize) -> Result<()> {
-    println!("| pods | bare client, {CONNECTIONS} connections | ours | ratio |");
+async fn floor(
+    plane: &ControlPlane,
+    sizes: &[usize],
+    runs: usize,
+    connections: usize,
+) -> Result<()> {
+    println!("| pods | bare client, {connections} connections | ours | ratio |");
     println!("|---|---|---|---|");
     for &pods in sizes {
         let (mut bare, mut ours) = (Vec::new(), Vec::new());
@@ -144,7 +154,7 @@ async fn floor(plane: &ControlPlane, sizes: &[usize], runs: usize) -> Result<()>
             let client = plane.client(&user)?;
             let targets = cluster.pods_on(&node.name).await?;
             let posts = targets.iter().map(|pod| evict(&client, pod));
-            let replies = stream::iter(posts).buffer_unordered(CONNECTIONS);
+            let replies = stream::iter(posts).buffer_unordered(connections);
             replies.try_collect::<Vec<()>>().await?;
             bare.push(evictions(&plane.audit().of_user(mark, &user).await?));
             cluster.delete().await?;

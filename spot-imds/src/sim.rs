@@ -65,6 +65,7 @@
 mod announcement;
 mod builder;
 mod imds;
+mod record;
 mod reply;
 mod rule;
 mod server;
@@ -73,7 +74,8 @@ mod tokens;
 
 pub use announcement::{Announcement, AnnouncementId};
 pub use builder::ImdsBuilder;
-pub use imds::{Asked, Imds};
+pub use imds::Imds;
+pub use record::Asked;
 pub use reply::{Delivery, Reply};
 pub use rule::FaultRule;
 pub use server::Server;

@@ -1,6 +1,6 @@
 //! The service itself: a request and a moment in, a reply out.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 use super::announcement::{Announcement, AnnouncementId, End, Scheduled, http_date};
 use super::builder::{ImdsBuilder, seconds};
+use super::record::{Asked, Record};
 use super::reply::{Delivery, Reply, page, text, with_type};
-use super::rule::FaultRule;
+use super::rule::{FaultRule, Rules};
 use super::shared::SharedImds;
 use super::tokens::Tokens;
 use crate::client::{TOKEN, TOKEN_PATH, TOKEN_TTL};
@@ -66,30 +67,6 @@ impl Default for Config {
     }
 }
 
-/// A request that was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Asked {
-    /// When, from the start.
-    pub at: Duration,
-    /// The method and the path, such as `GET /latest/meta-data/instance-id`.
-    pub what: String,
-    /// Whether it carried a session token, valid or not. The token itself is not kept.
-    pub token: bool,
-    /// The status that was sent; `None` where none was.
-    pub status: Option<u16>,
-    /// The faults that it met.
-    pub faults: Vec<Fault>,
-}
-
-/// A rule, and how it has fared.
-#[derive(Debug)]
-struct Tried {
-    rule: FaultRule,
-    met: u64,
-    first: Option<Duration>,
-}
-
 /// A metadata service as a synchronous function of requests and moments.
 ///
 /// It reads no clock: the moment comes with the request. [`shared`](Self::shared) makes it
@@ -100,9 +77,8 @@ pub struct Imds {
     random: Random,
     tokens: Tokens,
     announcements: Vec<Scheduled>,
-    rules: Vec<Tried>,
-    asked: VecDeque<Asked>,
-    total: u64,
+    rules: Rules,
+    record: Record,
 }
 
 impl fmt::Debug for Imds {
@@ -126,12 +102,11 @@ impl Imds {
         Self {
             tokens: Tokens::new(random.fork("tokens")),
             random: random.fork("events"),
+            record: Record::new(config.remember),
             config,
             clock,
             announcements: Vec::new(),
-            rules: Vec::new(),
-            asked: VecDeque::new(),
-            total: 0,
+            rules: Rules::default(),
         }
     }
 
@@ -209,38 +184,24 @@ impl Imds {
     // What goes wrong.
 
     /// Makes some requests go wrong; the rule's times count from `now`.
-    pub fn fault(&mut self, mut rule: FaultRule, now: Instant) {
-        let at = self.clock.elapsed(now);
-        rule.window.from = rule.window.from.saturating_add(at);
-        rule.window.until = rule.window.until.map(|until| until.saturating_add(at));
-        self.rules.push(Tried {
-            rule,
-            met: 0,
-            first: None,
-        });
+    pub fn fault(&mut self, rule: FaultRule, now: Instant) {
+        self.rules.add(rule, self.clock.elapsed(now));
     }
 
     /// Nothing goes wrong any more.
     pub fn clear_faults(&mut self) {
-        for Tried { rule, .. } in &mut self.rules {
-            rule.window.times = Some(0);
-        }
+        self.rules.clear();
     }
 
     /// Whether connections are refused before anything is asked: a [`Fault::Refused`] for every
     /// path, without a count.
     pub fn is_refusing(&self, now: Instant) -> bool {
-        let at = self.clock.elapsed(now);
-        let open = |r: &Tried| r.rule.refuses_all() && r.rule.window.is_open(at);
-        self.rules.iter().any(open)
+        self.rules.is_refusing(self.clock.elapsed(now))
     }
 
     /// When [`is_refusing`](Self::is_refusing) may change next, if nothing else is done.
     pub fn next_refusal(&self, now: Instant) -> Option<Instant> {
-        let at = self.clock.elapsed(now);
-        let ends = self.rules.iter().filter(|r| r.rule.refuses_all());
-        let ends = ends.flat_map(|r| [Some(r.rule.window.from), r.rule.window.until]);
-        let next = ends.flatten().filter(|end| *end > at).min()?;
+        let next = self.rules.next_refusal(self.clock.elapsed(now))?;
         self.clock.start().checked_add(next)
     }
 
@@ -248,12 +209,12 @@ impl Imds {
 
     /// The requests that were made, oldest first; the last ones, where there were many.
     pub fn asked(&self) -> impl ExactSizeIterator<Item = &Asked> {
-        self.asked.iter()
+        self.record.asked()
     }
 
     /// How many requests were made.
     pub fn total_asked(&self) -> u64 {
-        self.total
+        self.record.total()
     }
 
     /// What had happened by `now`: what showed, what was read for the first time, what ended,
@@ -267,11 +228,8 @@ impl Imds {
                 }
             }
         }
-        for Tried { rule, met, first } in &self.rules {
-            if let Some(first) = first {
-                let what = format!("fault: {}, {met} times from here on", rule.describe());
-                story.record(*first, "imds", what);
-            }
+        for (at, what) in self.rules.story() {
+            story.record(at, "imds", what);
         }
         story
     }
@@ -280,7 +238,8 @@ impl Imds {
 
     /// Answers a request that comes in at `now`. Moments must not go back.
     pub fn handle<B>(&mut self, request: &Request<B>, now: Instant) -> Reply {
-        let (delay, faults) = self.meet(request.uri().path(), now);
+        let at = self.clock.elapsed(now);
+        let (delay, faults) = self.rules.meet(request.uri().path(), at);
         let fault = faults.iter().find(|f| !matches!(f, Fault::Delay(_)));
         let delivery = match fault {
             Some(Fault::Refused) => Delivery::Refused,
@@ -305,28 +264,8 @@ impl Imds {
             }
         };
         let status = delivery.response().map(|r| r.status().as_u16());
-        self.remember(request, status, faults, now);
+        self.record.add(request, at, status, faults);
         Reply { delay, delivery }
-    }
-
-    /// The faults that hold: every delay, and the first of the others.
-    fn meet(&mut self, path: &str, now: Instant) -> (Duration, Vec<Fault>) {
-        let at = self.clock.elapsed(now);
-        let (mut delay, mut other, mut faults) = (Duration::ZERO, false, Vec::new());
-        for Tried { rule, met, first } in &mut self.rules {
-            let is_delay = matches!(rule.fault, Fault::Delay(_));
-            if (other && !is_delay) || !rule.meets(path) || !rule.window.take(at) {
-                continue;
-            }
-            *met += 1;
-            first.get_or_insert(at);
-            match rule.fault {
-                Fault::Delay(by) => delay = delay.saturating_add(by),
-                _ => other = true,
-            }
-            faults.push(rule.fault.clone());
-        }
-        (delay, faults)
     }
 
     fn perform<B>(&mut self, request: &Request<B>, now: Instant) -> Response<Bytes> {
@@ -454,29 +393,6 @@ impl Imds {
             }
         }
         response
-    }
-
-    fn remember<B>(
-        &mut self,
-        request: &Request<B>,
-        status: Option<u16>,
-        faults: Vec<Fault>,
-        now: Instant,
-    ) {
-        self.total += 1;
-        if self.config.remember == 0 {
-            return;
-        }
-        if self.asked.len() >= self.config.remember {
-            self.asked.pop_front();
-        }
-        self.asked.push_back(Asked {
-            at: self.clock.elapsed(now),
-            what: format!("{} {}", request.method(), request.uri().path()),
-            token: request.headers().contains_key(TOKEN),
-            status,
-            faults,
-        });
     }
 }
 

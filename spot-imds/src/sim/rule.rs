@@ -80,6 +80,80 @@ impl FaultRule {
     }
 }
 
+/// Every rule, and how it has fared.
+#[derive(Debug, Default)]
+pub(super) struct Rules(Vec<Tried>);
+
+#[derive(Debug)]
+struct Tried {
+    rule: FaultRule,
+    met: u64,
+    first: Option<Duration>,
+}
+
+impl Rules {
+    /// A rule whose times count from the virtual offset `at`.
+    pub(super) fn add(&mut self, mut rule: FaultRule, at: Duration) {
+        let window = &mut rule.window;
+        window.from = window.from.saturating_add(at);
+        window.until = window.until.map(|until| until.saturating_add(at));
+        self.0.push(Tried {
+            rule,
+            met: 0,
+            first: None,
+        });
+    }
+
+    pub(super) fn clear(&mut self) {
+        for tried in &mut self.0 {
+            tried.rule.window.times = Some(0);
+        }
+    }
+
+    fn refusals(&self) -> impl Iterator<Item = Window> {
+        let refusals = self.0.iter().filter(|tried| tried.rule.refuses_all());
+        refusals.map(|tried| tried.rule.window)
+    }
+
+    pub(super) fn is_refusing(&self, at: Duration) -> bool {
+        self.refusals().any(|window| window.is_open(at))
+    }
+
+    /// When that may change next.
+    pub(super) fn next_refusal(&self, at: Duration) -> Option<Duration> {
+        let ends = self.refusals().flat_map(|w| [Some(w.from), w.until]);
+        ends.flatten().filter(|end| *end > at).min()
+    }
+
+    /// What holds for a request: how long every delay takes together, and all the faults, of
+    /// which one at the most is no delay.
+    pub(super) fn meet(&mut self, path: &str, at: Duration) -> (Duration, Vec<Fault>) {
+        let (mut delay, mut other, mut faults) = (Duration::ZERO, false, Vec::new());
+        for Tried { rule, met, first } in &mut self.0 {
+            let is_delay = matches!(rule.fault, Fault::Delay(_));
+            if (other && !is_delay) || !rule.meets(path) || !rule.window.take(at) {
+                continue;
+            }
+            *met += 1;
+            first.get_or_insert(at);
+            match rule.fault {
+                Fault::Delay(by) => delay = delay.saturating_add(by),
+                _ => other = true,
+            }
+            faults.push(rule.fault.clone());
+        }
+        (delay, faults)
+    }
+
+    /// The first time that each was met.
+    pub(super) fn story(&self) -> impl Iterator<Item = (Duration, String)> {
+        self.0.iter().filter_map(|Tried { rule, met, first }| {
+            let what = format!("fault: {}, {met} times from here on", rule.describe());
+            first.map(|first| (first, what))
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

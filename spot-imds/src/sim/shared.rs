@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::announcement::{Announcement, AnnouncementId};
-use super::imds::{Asked, Imds};
+use super::imds::Imds;
+use super::record::Asked;
 use super::reply::{Delivery, Reply, pace};
 use super::rule::FaultRule;
 use crate::client::{ImdsClient, ImdsClientBuilder};

@@ -40,17 +40,20 @@ const START: Duration = Duration::from_secs(90);
 /// long: it is killed then.
 const STOP: Duration = Duration::from_secs(10);
 
+type Parts = BTreeMap<Part, (Spec, Arc<Process>)>;
+
 /// A running control plane, gone when it is dropped or when the process ends.
 ///
 /// Clients belong to the runtime in which they were made, so a test makes its own.
 #[derive(Debug)]
 pub struct ControlPlane {
     // Declared before the directory, so that all parts are dead when it is removed.
-    parts: Mutex<BTreeMap<Part, (Spec, Arc<Process>)>>,
+    parts: Mutex<Parts>,
     users: Users,
     certificates: Certificates,
     tools: Tools,
     port: u16,
+    etcd_port: u16,
     scratch: Scratch,
 }
 
@@ -72,7 +75,26 @@ impl ControlPlane {
     /// When a tool cannot be built or a part does not get ready; the error holds the end of
     /// its log.
     pub async fn start() -> Result<Self> {
-        let tools = Tools::ensure(&Tool::ALL).await?;
+        let plane = Self::start_servers(&Tool::ALL).await?;
+        for (part, spec) in parts::clients(&plane.tools, plane.dir(), &plane.certificates) {
+            let process = Arc::new(Process::start(&spec)?);
+            plane.with_parts(|parts| parts.insert(part, (spec, process)));
+        }
+        plane.controllers_work().await?;
+        Ok(plane)
+    }
+
+    /// Starts etcd and the API server only: nothing happens that no request asks for. There
+    /// is no service account in a new namespace, so a pod needs one to be made first.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::start`].
+    pub async fn start_api_server() -> Result<Self> {
+        Self::start_servers(&[Tool::Etcd, Tool::KubeApiserver]).await
+    }
+
+    async fn start_servers(tools: &[Tool]) -> Result<Self> {
+        let tools = Tools::ensure(tools).await?;
         let scratch = Scratch::new("plane")?;
         let certificates = Certificates::create(scratch.path())?;
         let users = Users::new();
@@ -100,25 +122,25 @@ impl ControlPlane {
         let mut parts = BTreeMap::new();
         parts.insert(Part::Etcd, etcd);
         parts.insert(Part::ApiServer, api_server);
-        for (part, spec) in parts::clients(&tools, dir, &certificates) {
-            let process = Arc::new(Process::start(&spec)?);
-            parts.insert(part, (spec, process));
-        }
-        let plane = Self {
+        Ok(Self {
             parts: Mutex::new(parts),
             users,
             certificates,
             tools,
             port,
+            etcd_port,
             scratch,
-        };
-        plane.controllers_work().await?;
-        Ok(plane)
+        })
     }
 
     /// The API server's address.
     pub fn url(&self) -> String {
         users::url(self.port)
+    }
+
+    /// etcd's address.
+    pub fn etcd_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.etcd_port)
     }
 
     /// The directory of data, logs and kubeconfigs.
@@ -261,11 +283,12 @@ impl ControlPlane {
     }
 
     fn with<T>(&self, part: Part, look: impl FnOnce(&mut (Spec, Arc<Process>)) -> T) -> Result<T> {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        parts
-            .get_mut(&part)
-            .map(look)
+        self.with_parts(|parts| parts.get_mut(&part).map(look))
             .ok_or_else(|| Error::Usage(format!("no {part:?} here")))
+    }
+
+    fn with_parts<T>(&self, look: impl FnOnce(&mut Parts) -> T) -> T {
+        look(&mut self.parts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Pods can be made when the controller manager has made the first service account.

@@ -20,6 +20,7 @@ pub mod audit;
 pub mod certificates;
 pub mod clock;
 pub mod cluster;
+pub mod conformance;
 pub mod control_plane;
 pub mod error;
 pub mod figures;

@@ -6,6 +6,7 @@ mod health;
 mod log;
 mod run;
 mod signals;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,9 @@ enum Command {
     /// Look after one node: the daemon
     #[command(after_long_help = run::AFTER_HELP)]
     Run(Box<run::RunArgs>),
+    /// Serve simulated instance metadata with a notice in it, for a rehearsal
+    #[command(after_long_help = simulate::AFTER_HELP)]
+    Simulate(simulate::SimulateArgs),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Run(args) => run::run(*args).await,
+            Command::Simulate(args) => simulate::simulate(args).await,
         }
     });
     // Nothing is left that matters; a look-up that hangs must not hold up the end.

@@ -17,9 +17,9 @@ use crate::signals::Signals;
 
 /// What follows the options in `--help`.
 pub(crate) const AFTER_HELP: &str = "\
-A rehearsal: start this on a node, as an instance-id of which give the end of the node's
-spec.providerID, then start the handler there with --metadata-url http://127.0.0.1:1338.
-It speaks IMDSv2, and reads nothing from EC2 or the cluster.
+A rehearsal: start this where the handler of a node can reach it, with the instance-id that the
+node's spec.providerID ends in, and start the handler with --metadata-url. It speaks IMDSv2, and
+asks neither EC2 nor the cluster for anything.
 
 Exit codes:
   0   ended by a signal

@@ -197,6 +197,12 @@ impl Run {
                     Some(Input::DaemonSets(known))
                 });
             }
+            Effect::ListBudgets => {
+                self.calls.spawn(async move {
+                    let known = bounded(end, pods.budgets()).await;
+                    Some(Input::Budgets(known.unwrap_or_default()))
+                });
+            }
             Effect::CheckAccess => {
                 self.calls.spawn(async move {
                     Some(Input::Access(

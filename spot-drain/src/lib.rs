@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`facts`] | what a drain needs to know of a pod |
 //! | [`classify`] | which pods are evicted, which are left alone, and why (pure) |
+//! | [`budget`] | which budgets stand over a pod (pure) |
 //! | [`taint`] | the patch that quarantines or releases a node (pure) |
 //! | [`reply`] | what the API server's answer to an eviction means (pure) |
 //! | [`window`] | the drain's times, made from the deadline (pure) |
@@ -42,6 +43,7 @@
 
 #[cfg(feature = "clap")]
 pub mod args;
+pub mod budget;
 pub mod classify;
 pub mod cluster;
 pub mod driver;
@@ -51,5 +53,7 @@ pub mod plan;
 pub mod pods;
 pub mod reply;
 pub mod report;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod taint;
 pub mod window;

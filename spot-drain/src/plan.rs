@@ -24,6 +24,7 @@
 //! - a grace that is sent is at least 1 s and ends within the window;
 //! - a pod is gone only when it was seen to be: a delete event, a list without it, another
 //!   pod in its place, or the API server's 404;
+//! - pods that stand under no budget go at once, those under one budget one at a time;
 //! - a closed budget is probed by one pod at a time, and holds no slot meanwhile.
 
 mod entry;
@@ -36,6 +37,7 @@ use spot_core::deadline::HORIZON;
 use spot_core::drainer::DrainOutcome;
 use tokio::time::Instant;
 
+use crate::budget::Budgets;
 use crate::classify::{Class, DaemonSets, Order, classify, warnings};
 use crate::facts::{PodFacts, Uid};
 use crate::reply::Reply;
@@ -102,6 +104,8 @@ pub enum Input {
     Deleted(Uid),
     /// The answer to [`Effect::ListDaemonSets`].
     DaemonSets(DaemonSets),
+    /// The answer to [`Effect::ListBudgets`].
+    Budgets(Budgets),
     /// The answer to an [`Effect::Evict`] or [`Effect::Delete`].
     Answered {
         /// The pod that the call named.
@@ -141,6 +145,8 @@ pub enum Effect {
     Delete(Call),
     /// Learn which DaemonSets exist.
     ListDaemonSets,
+    /// Learn which budgets exist, so that pods under none need not go carefully.
+    ListBudgets,
     /// Learn whether evictions are allowed at all.
     CheckAccess,
     /// The watch should have spoken: list the node's pods again, and not from a cache.
@@ -160,6 +166,8 @@ const SLOW: Duration = Duration::from_secs(5);
 const STALE: Duration = Duration::from_secs(3);
 /// The pause where an overloaded server names none.
 const OVERLOAD: Duration = Duration::from_secs(1);
+/// The shortest pause after any refusal, whatever the server says and however late it is.
+const SHORTEST: Duration = Duration::from_millis(200);
 /// The first pause after an unclear outcome, and the longest.
 const UNCLEAR: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
@@ -184,6 +192,7 @@ pub struct Plan {
     lanes: Lanes,
     daemon_sets: DaemonSets,
     asked_daemon_sets: bool,
+    asked_budgets: bool,
     asked_access: bool,
     /// Evictions are forbidden for good.
     barred: bool,
@@ -210,6 +219,7 @@ impl Plan {
             lanes: Lanes::default(),
             daemon_sets: DaemonSets::Unknown,
             asked_daemon_sets: false,
+            asked_budgets: false,
             asked_access: false,
             barred: false,
             listed: false,
@@ -231,6 +241,12 @@ impl Plan {
             Input::Seen(pod) => self.on_seen(pod, now),
             Input::Deleted(uid) => self.on_gone(&uid, now),
             Input::DaemonSets(known) => self.on_daemon_sets(known, now),
+            Input::Budgets(known) => {
+                self.lanes.know(known);
+                for entry in self.pods.values_mut() {
+                    entry.lane = self.lanes.of(&entry.facts, &entry.lane);
+                }
+            }
             Input::Answered { pod, reply } => self.on_answered(&pod, reply, now, effects),
             Input::Access(Some(allowed)) => self.barred = !allowed,
             Input::Access(None) => self.asked_access = false,
@@ -387,7 +403,7 @@ impl Plan {
         };
         let rank = Rank::of(&pod);
         let uid = pod.uid.clone();
-        let lane = LaneKey::of(&pod);
+        let lane = self.lanes.of(&pod, &LaneKey::of(&pod));
         let mut entry = Entry::new(pod, lane);
         entry.place(class, now);
         self.ranks.insert(rank, uid.clone());
@@ -461,14 +477,14 @@ impl Plan {
                 None
             }
             Reply::BudgetClosed(refusal) => {
-                let stale = refusal.stale.then(|| (left / 4).min(STALE));
+                let stale = refusal.stale.then(|| (left / 4).clamp(SHORTEST, STALE));
                 entry.lane = self
                     .lanes
                     .refused(&entry.lane, &entry.facts, &refusal, stale, now);
                 Some(Hold::Budget(refusal))
             }
             Reply::Overloaded { retry_after } => {
-                let pause = retry_after.unwrap_or(OVERLOAD).min(left / 4);
+                let pause = retry_after.unwrap_or(OVERLOAD).min(left / 4).max(SHORTEST);
                 self.paused = Some(now + pause + self.lanes.jitter(pause, uid));
                 Some(Hold::Overloaded)
             }
@@ -535,6 +551,14 @@ impl Plan {
         if !self.asked_daemon_sets && self.pods.values().any(|e| e.class == Class::Undecided) {
             self.asked_daemon_sets = true;
             effects.push(Effect::ListDaemonSets);
+        }
+        let ready = self
+            .pods
+            .values()
+            .filter(|e| matches!(e.state, State::Ready { .. }));
+        if !self.asked_budgets && ready.count() > 1 {
+            self.asked_budgets = true;
+            effects.push(Effect::ListBudgets);
         }
         self.suspect(now, effects);
         if self.paused.is_some_and(|until| now < until) {

@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
+use crate::budget::Budgets;
 use crate::classify::DaemonSets;
 use crate::facts::PodFacts;
 use crate::plan::Call;
@@ -107,6 +108,9 @@ pub trait Pods: Send + Sync {
 
     /// Which DaemonSets exist.
     async fn daemon_sets(&self) -> DaemonSets;
+
+    /// Which PodDisruptionBudgets exist.
+    async fn budgets(&self) -> Budgets;
 
     /// Whether we may evict at all; `None` where it could not be learnt.
     async fn may_evict(&self) -> Option<bool>;

@@ -1,7 +1,5 @@
 //! A node's pods, over the API.
 
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
 use futures_util::stream::{BoxStream, StreamExt as _};
 use http::Method;
@@ -10,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{CallError, Cluster, escape, request, unexpected};
+use crate::budget::Budgets;
 use crate::classify::DaemonSets;
 use crate::facts::{PodFacts, Uid};
 use crate::plan::Call;
@@ -83,6 +82,24 @@ impl KubePods {
             200 => serde_json::from_slice(&raw.body).map_err(unavailable),
             _ => Err(refusal("list", &raw)),
         }
+    }
+
+    /// Lists what is not the node's, from the API server's cache.
+    async fn look_up<T: for<'a> Deserialize<'a>>(
+        &self,
+        path: &str,
+        accept: &'static str,
+    ) -> Result<Vec<T>, String> {
+        let path = format!("{path}?resourceVersion=0");
+        let mut get = request(Method::GET, &path, "application/json", Vec::new());
+        get.headers_mut()
+            .insert(http::header::ACCEPT, http::HeaderValue::from_static(accept));
+        let raw = self.cluster.call(get).await.map_err(|e| e.to_string())?;
+        if raw.status != 200 {
+            return Err(unexpected(&raw).to_string());
+        }
+        let page: Page<T> = serde_json::from_slice(&raw.body).map_err(|e| e.to_string())?;
+        Ok(page.items)
     }
 
     /// Evicts or deletes by name and UID.
@@ -189,36 +206,35 @@ impl Pods for KubePods {
     }
 
     async fn daemon_sets(&self) -> DaemonSets {
-        let mut get = request(
-            Method::GET,
-            "/apis/apps/v1/daemonsets?resourceVersion=0",
-            "application/json",
-            Vec::new(),
-        );
         // Their specs are of no interest here.
         let metadata = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
-        get.headers_mut().insert(
-            http::header::ACCEPT,
-            http::HeaderValue::from_static(metadata),
-        );
-        let problem = match self.cluster.call(get).await {
-            Ok(raw) if raw.status == 200 => {
-                match serde_json::from_slice::<Page<Identified>>(&raw.body) {
-                    Ok(page) => {
-                        let uids = page.items.into_iter().map(|d| d.metadata.uid);
-                        return DaemonSets::Exist(uids.collect::<BTreeSet<_>>());
-                    }
-                    Err(error) => error.to_string(),
-                }
+        match self
+            .look_up::<Identified>("/apis/apps/v1/daemonsets", metadata)
+            .await
+        {
+            Ok(sets) => DaemonSets::Exist(sets.into_iter().map(|d| d.metadata.uid).collect()),
+            Err(problem) => {
+                tracing::warn!(
+                    problem,
+                    "DaemonSets cannot be looked up; their pods are left alone"
+                );
+                DaemonSets::Unavailable
             }
-            Ok(raw) => unexpected(&raw).to_string(),
-            Err(error) => error.to_string(),
-        };
-        tracing::warn!(
-            problem,
-            "DaemonSets cannot be looked up; their pods are left alone"
-        );
-        DaemonSets::Unavailable
+        }
+    }
+
+    async fn budgets(&self) -> Budgets {
+        let path = "/apis/policy/v1/poddisruptionbudgets";
+        match self.look_up(path, "application/json").await {
+            Ok(budgets) => Budgets::Known(budgets),
+            Err(problem) => {
+                tracing::warn!(
+                    problem,
+                    "budgets cannot be looked up; pods of one owner go carefully"
+                );
+                Budgets::Unknown
+            }
+        }
     }
 
     async fn may_evict(&self) -> Option<bool> {

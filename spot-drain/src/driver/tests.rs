@@ -13,6 +13,7 @@ use spot_core::drainer::DrainOutcome;
 use spot_core::notice::{Notice, NoticeId, NoticeKind};
 
 use super::*;
+use crate::budget::Budgets;
 use crate::classify::DaemonSets;
 use crate::facts::{Owner, PodFacts, Uid};
 use crate::plan::Call;
@@ -267,6 +268,10 @@ impl Pods for Fake {
     async fn daemon_sets(&self) -> DaemonSets {
         let _alive = self.asked("daemon sets".into());
         pending().await
+    }
+
+    async fn budgets(&self) -> Budgets {
+        Budgets::Unknown
     }
 
     async fn may_evict(&self) -> Option<bool> {

@@ -1,8 +1,9 @@
 //! How many pods that stand under one budget are evicted at once.
 //!
-//! Evictions under one budget conflict inside the API server, which then sleeps half a second.
-//! Which budget a pod stands under is not known beforehand; pods of one owner mostly share
-//! one. So each owner's pods go one at a time at first, twice as many after each quick
+//! Evictions under one budget conflict inside the API server, which then sleeps half a second:
+//! they go one at a time, and pods under no budget all at once. Until it is known which budget
+//! a pod stands under (or where that cannot be learnt), pods of one owner are taken to share
+//! one that may not be there: they go one at a time at first, twice as many after each quick
 //! acceptance and half as many after a slow one. A refusal tells the budget: from then on all pods that it refused share its
 //! lane, and one of them at a time asks whether it has opened.
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::budget::Budgets;
 use crate::facts::{PodFacts, Uid};
 use crate::reply::Refusal;
 
@@ -30,6 +32,8 @@ pub(super) enum LaneKey {
     Owner(String),
     /// Nothing: a pod of its own, by UID.
     Alone(String),
+    /// No budget stands over it.
+    Free,
 }
 
 impl LaneKey {
@@ -73,13 +77,37 @@ pub(super) struct Busy(BTreeMap<LaneKey, usize>);
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     by_key: BTreeMap<LaneKey, Lane>,
-    /// Owners whose budget is known.
+    /// Owners whose budget was told by a refusal.
     budgets: BTreeMap<LaneKey, LaneKey>,
+    known: Budgets,
     /// The state of the jitter, which replays.
     noise: u64,
 }
 
 impl Lanes {
+    /// Takes in which budgets exist.
+    pub(super) fn know(&mut self, budgets: Budgets) {
+        self.known = budgets;
+    }
+
+    /// The lane of a pod that was in `lane` so far.
+    pub(super) fn of(&self, pod: &PodFacts, lane: &LaneKey) -> LaneKey {
+        let Budgets::Known(budgets) = &self.known else {
+            return lane.clone();
+        };
+        // A refusal knows better than a list that was made before it.
+        if matches!(self.current(lane), LaneKey::Budget(..)) {
+            return lane.clone();
+        }
+        let mut covering = budgets.iter().filter(|b| b.covers(pod));
+        match (covering.next(), covering.next()) {
+            (None, _) => LaneKey::Free,
+            (Some(one), None) => LaneKey::Budget(one.namespace.clone(), one.name.clone()),
+            // The API server refuses such a pod; its owner's other pods need not suffer.
+            (Some(_), Some(_)) => LaneKey::Alone(pod.uid.0.clone()),
+        }
+    }
+
     /// Counts an eviction under way.
     pub(super) fn count(&self, key: &LaneKey, busy: &mut Busy) {
         *busy.0.entry(self.current(key)).or_default() += 1;
@@ -90,6 +118,7 @@ impl Lanes {
         let key = self.current(key);
         let in_flight = busy.0.get(&key).copied().unwrap_or_default();
         match self.by_key.get(&key) {
+            _ if key == LaneKey::Free => true,
             None => in_flight == 0,
             Some(Lane {
                 width,
@@ -111,6 +140,9 @@ impl Lanes {
     /// An eviction was accepted after `took`.
     pub(super) fn accepted(&mut self, key: &LaneKey, took: Duration) {
         let key = self.current(key);
+        if key == LaneKey::Free {
+            return;
+        }
         let one_budget = matches!(key, LaneKey::Budget(..));
         let lane = self.by_key.entry(key).or_default();
         lane.closed = None;
@@ -138,6 +170,9 @@ impl Lanes {
         stale: Option<Duration>,
         now: Instant,
     ) -> LaneKey {
+        // A budget that is younger than what is known of them.
+        let own = LaneKey::of(pod);
+        let lane = if *lane == LaneKey::Free { &own } else { lane };
         let key = match &refusal.budget {
             Some(name) => LaneKey::Budget(pod.namespace.clone(), name.clone()),
             None => self.current(lane),

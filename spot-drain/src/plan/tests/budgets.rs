@@ -1,6 +1,7 @@
 //! Pods that a budget holds, and those that it does not.
 
 use super::*;
+use crate::budget::BudgetFacts;
 
 fn of_one_owner(count: usize) -> impl Iterator<Item = PodFacts> {
     (0..count).map(|n| owned(&format!("blocked{n}"), "ReplicaSet", "rs"))
@@ -258,4 +259,73 @@ fn a_deletion_without_a_clear_answer_is_tried_again_with_pauses() {
         let deletions = bench.deletions().len();
         assert!(tries.contains(&deletions), "{reply:?}: {deletions}");
     }
+}
+
+/// A budget `name` over pods labelled `app: name`, and a pod with that label.
+fn budget(name: &str) -> BudgetFacts {
+    let text = format!(
+        r#"{{"metadata": {{"name": "{name}"}}, "spec": {{"selector": {{"matchLabels": {{"app": "{name}"}}}}}}}}"#
+    );
+    let mut budget: BudgetFacts = serde_json::from_str(&text).unwrap();
+    budget.namespace = pod("any").namespace;
+    budget
+}
+
+fn under(app: &str, name: &str) -> PodFacts {
+    let mut pod = owned(name, "ReplicaSet", "one-owner");
+    pod.labels.insert("app".into(), app.into());
+    pod
+}
+
+#[test]
+fn once_the_budgets_are_known_pods_under_none_go_at_once_and_others_one_at_a_time() {
+    let names = |app: &str| (0..9).map(|n| format!("{app}-{n}")).collect::<Vec<_>>();
+    let pods = ["web", "free"].map(|app| names(app).into_iter().map(move |n| under(app, &n)));
+    let (mut bench, effects) = Bench::of(pods.into_iter().flatten());
+    assert_eq!(evicted(&effects).len(), 1, "one owner, and nothing known");
+    assert_eq!(
+        bench
+            .log
+            .iter()
+            .filter(|(_, e)| *e == Effect::ListBudgets)
+            .count(),
+        1
+    );
+    let first = evicted(&effects)[0].to_owned();
+
+    let effects = bench.on(Input::Budgets(Budgets::Known(vec![budget("web")])));
+    let free = evicted(&effects)
+        .iter()
+        .filter(|n| n.starts_with("free"))
+        .count();
+    let web = evicted(&effects)
+        .iter()
+        .filter(|n| n.starts_with("web"))
+        .count();
+    assert_eq!(free + usize::from(first.starts_with("free")), 9);
+    assert_eq!(web + usize::from(first.starts_with("web")), 1);
+}
+
+#[test]
+fn a_budget_that_is_younger_than_the_list_closes_its_own_lane_only() {
+    let pods = (0..3)
+        .map(|n| under("free", &format!("p{n}")))
+        .chain([pod("other")]);
+    let mut bench = Bench::new(Settings::default(), 120);
+    bench.on(Input::Budgets(Budgets::Known(Vec::new())));
+    let effects = bench.list(pods);
+    assert_eq!(evicted(&effects).len(), 4, "nothing stands over them");
+    let refusal = Refusal {
+        budget: Some("new".into()),
+        ..Refusal::default()
+    };
+    for n in 0..3 {
+        assert_eq!(
+            bench.answer(&format!("p{n}"), Reply::BudgetClosed(refusal.clone())),
+            []
+        );
+    }
+    // One of the three asks again, and nobody else.
+    let effects = bench.wake_at(secs(2));
+    assert_eq!(evicted(&effects).len(), 1);
 }

@@ -1,0 +1,108 @@
+//! The ReplicaSet controller: adopts and releases by label, and keeps the count.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use spot_core::clock::Now;
+
+use super::World;
+use super::controllers::{owner_of, pod_of};
+use crate::sim::json::{
+    controller, is_ended, is_ready, is_terminating, list, number, set, text, unset,
+};
+use crate::sim::kind::Kind;
+use crate::sim::selector::Labels;
+
+impl World {
+    pub(super) fn sync_replica_set(&mut self, name: &str, now: Now) {
+        let Some(owner) = self.api.store.get(Kind::ReplicaSet, name).cloned() else {
+            return;
+        };
+        if is_terminating(&owner) {
+            return;
+        }
+        let Some(labels) = Labels::of_object(owner["spec"].get("selector")) else {
+            return;
+        };
+        let uid = text(&owner, "/metadata/uid");
+        let namespace = text(&owner, "/metadata/namespace");
+        let candidates: Vec<Arc<Value>> = self
+            .api
+            .store
+            .within(Kind::Pod, namespace)
+            .cloned()
+            .collect();
+        let mut own = Vec::new();
+        for pod in candidates {
+            let ours = controller(&pod).map(|o| text(o, "/uid") == uid);
+            match (ours, labels.matches(&pod)) {
+                (Some(true), true) => own.push(pod),
+                (Some(true), false) => self.release(&pod, uid),
+                // Only the living are adopted.
+                (None, true) if !is_terminating(&pod) && !is_ended(&pod) => {
+                    own.push(self.adopt(&pod, &owner));
+                }
+                _ => {}
+            }
+        }
+        let mut active: Vec<&Arc<Value>> = own
+            .iter()
+            .filter(|pod| !is_terminating(pod) && !is_ended(pod))
+            .collect();
+        let ready = active.iter().filter(|pod| is_ready(pod)).count();
+        let all = active.len();
+        let wanted = number(&owner, "/spec/replicas").unwrap_or(1);
+        let wanted = usize::try_from(wanted).unwrap_or(0);
+        for _ in all..wanted {
+            let suffix = self.api.store.suffix();
+            let pod = format!("{}-{suffix}", text(&owner, "/metadata/name"));
+            let pod = pod_of(&owner, &pod, None);
+            self.api.store.insert(Kind::Pod, pod, now.wall);
+        }
+        if all > wanted {
+            // First those that do the least: unplaced, pending, not ready, young.
+            active.sort_by_key(|pod| {
+                (
+                    !text(pod, "/spec/nodeName").is_empty(),
+                    text(pod, "/status/phase") == "Running",
+                    is_ready(pod),
+                    std::cmp::Reverse(text(pod, "/metadata/creationTimestamp").to_owned()),
+                    text(pod, "/metadata/name").to_owned(),
+                )
+            });
+            let gone: Vec<Arc<Value>> = active
+                .iter()
+                .take(all - wanted)
+                .map(|p| Arc::clone(p))
+                .collect();
+            for pod in gone {
+                self.api.end(Kind::Pod, &pod, None, now);
+            }
+        }
+        let mut new = (*owner).clone();
+        new["status"] = json!({ "replicas": all, "readyReplicas": ready,
+            "availableReplicas": ready, "fullyLabeledReplicas": all,
+            "observedGeneration": owner["metadata"]["generation"] });
+        self.api.store.replace(Kind::ReplicaSet, new);
+    }
+
+    fn adopt(&mut self, pod: &Value, owner: &Value) -> Arc<Value> {
+        let mut adopted = pod.clone();
+        let mut owners = list(pod, "/metadata/ownerReferences").to_vec();
+        owners.push(owner_of(owner, "apps/v1"));
+        set(&mut adopted, &["metadata", "ownerReferences"], owners);
+        self.api.store.replace(Kind::Pod, adopted)
+    }
+
+    fn release(&mut self, pod: &Value, uid: &str) {
+        let mut released = pod.clone();
+        let mut owners = list(pod, "/metadata/ownerReferences").to_vec();
+        owners.retain(|owner| text(owner, "/uid") != uid);
+        if owners.is_empty() {
+            unset(&mut released, &["metadata", "ownerReferences"]);
+        } else {
+            set(&mut released, &["metadata", "ownerReferences"], owners);
+        }
+        self.api.store.replace(Kind::Pod, released);
+    }
+}

@@ -42,7 +42,6 @@ fn there_is_no_kubernetes_in_its_tree() {
         .args([
             "tree",
             "--offline",
-            "--locked",
             "--edges",
             "normal",
             "--prefix",

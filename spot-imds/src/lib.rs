@@ -14,6 +14,10 @@
 //! | [`options`] | what can be set, and its bounds |
 //! | [`error`] | why there is no answer, and what mends it |
 //! | `args` (feature `clap`) | arguments for a program |
+//! | `sim` (feature `sim`) | a simulated metadata service, in memory or on a port |
+//!
+//! Feature `mock` adds mockall's mocks of the ports: `transport::MockTransport`, and
+//! `MockNoticeSource` in `spot-core`.
 //!
 //! # Example
 //! A worker that wants the signal and nothing else. It runs anywhere, because its metadata is
@@ -55,6 +59,60 @@
 //!     }
 //! };
 //! println!("save your work: {} at {:?}", notice.action, notice.deadline.map(|d| d.wall()));
+//! # Ok::<(), spot_imds::options::ConfigError>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Your own tests
+//! ```toml
+//! [dev-dependencies]
+//! spot-imds = { version = "0.1", features = ["sim"] }
+//! tokio = { version = "1", features = ["macros", "rt", "test-util"] }
+//! ```
+//! From the smallest to the largest:
+//!
+//! 1. **What your program does about a notice.** Let it take any
+//!    [`NoticeSource`](spot_core::source::NoticeSource), and hand it one of your own, or the mock.
+//! 2. **Your program with the real client.** The simulator in memory, under paused time: two
+//!    minutes' notice, a service that is away for an hour, a token that expires, all in
+//!    milliseconds and always the same.
+//! 3. **Your binary as it is shipped.** The simulator on a port (`sim::Server`), and its URL for
+//!    the binary's setting. Real time; never paused time, under which every request over a
+//!    socket times out.
+//! 4. **A rehearsal** on a machine or a cluster: `spot-interrupt-handler simulate`.
+//!
+//! The second, for a function `work` that is to end with its work saved:
+#![cfg_attr(feature = "sim", doc = "```")]
+#![cfg_attr(not(feature = "sim"), doc = "```ignore")]
+//! use std::time::Duration;
+//! use spot_core::{notice::{InstanceAction, Signal}, sim::Fault, source::NoticeSource};
+//! use spot_imds::{sim::{FaultRule, Imds}, source::ImdsSource};
+//! use tokio::time::Instant;
+//!
+//! /// Returns how much time was left when the work was saved.
+//! async fn work(mut source: impl NoticeSource) -> Duration {
+//!     loop {
+//!         if let Signal::Raised(notice) = source.next().await {
+//!             tokio::time::sleep(Duration::from_secs(20)).await; // saving takes a while
+//!             let now = Instant::now();
+//!             return notice.deadline.map_or(Duration::ZERO, |d| d.remaining(now));
+//!         }
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
+//! // #[tokio::test(start_paused = true)]
+//! let seconds = Duration::from_secs;
+//! let imds = Imds::builder()
+//!     .spot_notice(seconds(600), InstanceAction::Terminate, seconds(120))
+//!     // The service is overloaded when the notice comes.
+//!     .fault(FaultRule::new(Fault::status(503)).from(seconds(590)).until(seconds(630)))
+//!     .build()
+//!     .shared();
+//! let source = ImdsSource::builder(imds.client().build()?).build()?;
+//! assert!(work(source).await > seconds(60));
+//! // What the service saw, for a test that fails:
+//! println!("{}{:?}", imds.timeline(), imds.asked().last());
 //! # Ok::<(), spot_imds::options::ConfigError>(())
 //! # }).unwrap();
 //! ```

@@ -26,7 +26,9 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 ///
 /// [`HttpTransport`] does so over TCP; a test or a simulator answers in memory. The
 /// [`ImdsClient`](crate::client::ImdsClient) sends one request at a time and gives each a
-/// timeout, so that an implementation needs neither queue nor clock.
+/// timeout, so that an implementation needs neither queue nor clock. The simulator
+/// (`sim::SharedImds`, feature `sim`) is one; feature `mock` adds `MockTransport`.
+#[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Transport: Send + Sync {
     /// Sends `request`, whose URI is absolute, and reads the whole reply, whatever its status.

@@ -32,6 +32,7 @@ mod paths;
 mod pods;
 mod reviews;
 mod selectors;
+mod sim;
 mod watches;
 
 pub use case::{Case, Group};
@@ -40,6 +41,7 @@ pub use limits::LIMITS;
 pub use real::RealTarget;
 pub use report::{Outcome, Report};
 pub use runner::run;
+pub use sim::SimTarget;
 pub use target::{Target, User};
 
 /// All cases, by group.

@@ -104,7 +104,10 @@ pub fn record(report: &Report, groups: &[Group]) -> Result<()> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{super::groups, *};
+    use super::{
+        super::{LIMITS, groups},
+        *,
+    };
 
     #[test]
     fn every_case_is_recorded_and_nothing_else() {
@@ -121,6 +124,9 @@ mod tests {
             }
         }
         assert!(names.len() >= 120, "{}", names.len());
+        for (limit, _) in LIMITS {
+            assert!(names.contains(limit), "{limit} is no case");
+        }
     }
 
     #[test]

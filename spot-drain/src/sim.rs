@@ -42,7 +42,7 @@
 //! - Strategic merge patches know `conditions`, `ownerReferences`, `containers`, `volumes`,
 //!   `env` and `finalizers`, and `$patch: delete`; other lists are replaced.
 //! - A changed template of a Deployment replaces its pods at once, not step by step.
-//! - StatefulSets start their pods in no order and never scale down; Jobs do nothing.
+//! - `StatefulSets` start their pods in no order and never scale down; Jobs do nothing.
 //! - The scheduler knows readiness, taints, `nodeSelector` and the number of pods; no
 //!   resources, affinity, volumes or priorities.
 //! - Nothing is garbage collected when its owner goes; `NoExecute` deletes no pods.

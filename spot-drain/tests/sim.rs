@@ -1,5 +1,7 @@
 //! The drain against the simulated cluster: the real client, the real driver, no mocks.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::time::Duration;
 
 use serde_json::Value;
@@ -75,7 +77,7 @@ fn thirty() -> Sim {
             .filter(|p| p["spec"]["nodeName"] == NODE);
         assert_eq!(here.count(), 30);
     });
-    sim.with(|world| cordon(world));
+    sim.with(cordon);
     sim
 }
 
@@ -209,32 +211,19 @@ async fn a_connection_that_breaks_after_the_effect_evicts_once() {
 
 #[tokio::test(start_paused = true)]
 async fn the_same_seed_gives_the_same_bytes() {
-    async fn story() -> Vec<(u128, String, String)> {
+    async fn story() -> (Vec<(Duration, String, String, bytes::Bytes)>, Vec<String>) {
         let sim = thirty();
         let began = Instant::now();
         let cluster = Cluster::from_client(sim.client());
         drain(&sim, &cluster, 120).await;
-        let requests = sim.requests();
-        let pods = sim.with(|w| {
-            w.api()
-                .objects(Kind::Pod)
-                .map(Value::to_string)
-                .collect::<Vec<_>>()
-        });
-        let mut story: Vec<_> = requests
-            .iter()
-            .filter(|r| !r.path.ends_with("/eviction") || r.status == Some(201))
-            .map(|r| {
-                (
-                    (r.at - began).as_millis() / 60_000,
-                    r.method.clone(),
-                    r.path.clone(),
-                )
-            })
-            .collect();
-        story.sort();
-        story.extend(pods.into_iter().map(|p| (0, String::new(), p)).take(0));
-        story
+        live(&sim, 30).await;
+        let requests = sim.requests().into_iter();
+        let requests = requests.map(|r| (r.at - began, r.method, r.path, r.body));
+        let objects = |world: &mut World| {
+            let pods = world.api().objects(Kind::Pod);
+            pods.map(Value::to_string).collect()
+        };
+        (requests.collect(), sim.with(objects))
     }
     assert_eq!(story().await, story().await);
 }

@@ -117,7 +117,7 @@ fn check(budget: &Value) -> Result<(), Failure> {
     if at("/status/observedGeneration") < at("/metadata/generation") {
         let message =
             format!("The disruption budget {name} is still being processed by the server.");
-        return Err(Failure::budget(message, 10));
+        return Err(Failure::budget(&message, 10));
     }
     let allowed = at("/status/disruptionsAllowed");
     let forbidden = |problem: &str| {
@@ -158,5 +158,5 @@ fn check(budget: &Value) -> Result<(), Failure> {
         ),
         None => format!("The disruption budget {name} does not allow evicting pods currently"),
     };
-    Err(Failure::budget(message, 0))
+    Err(Failure::budget(&message, 0))
 }

@@ -12,12 +12,17 @@ use super::kind::Resource;
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) code: u16,
+    /// How long the server takes to say so.
+    pub(crate) delay: Duration,
+    words: Box<Words>,
+}
+
+#[derive(Clone, Debug)]
+struct Words {
     reason: &'static str,
     message: String,
     details: Value,
     metadata: Value,
-    /// How long the server takes to say so.
-    pub(crate) delay: Duration,
 }
 
 /// One thing that is wrong with an object.
@@ -32,11 +37,13 @@ impl Failure {
     pub(crate) fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             code,
-            reason,
-            message: message.into(),
-            details: Value::Null,
-            metadata: json!({}),
             delay: Duration::ZERO,
+            words: Box::new(Words {
+                reason,
+                message: message.into(),
+                details: Value::Null,
+                metadata: json!({}),
+            }),
         }
     }
 
@@ -52,7 +59,7 @@ impl Failure {
                 details[key] = value.into();
             }
         }
-        self.details = details;
+        self.words.details = details;
         self
     }
 
@@ -136,7 +143,7 @@ impl Failure {
         };
         let message = format!("{qualified} \"{name}\" is invalid: {words}");
         let mut failure = Self::new(422, "Invalid", message).about(group, kind, name);
-        failure.details["causes"] = wrong
+        failure.words.details["causes"] = wrong
             .iter()
             .map(|w| json!({"reason": w.reason, "message": w.message, "field": w.field}))
             .collect();
@@ -154,13 +161,13 @@ impl Failure {
     }
 
     /// A budget has no room, or its numbers are stale.
-    pub(crate) fn budget(message: String, retry_after: u32) -> Self {
+    pub(crate) fn budget(message: &str, retry_after: u32) -> Self {
         let refusal = "Cannot evict pod as it would violate the pod's disruption budget.";
         let mut failure = Self::new(429, "TooManyRequests", refusal).about("", "", "");
         if retry_after > 0 {
-            failure.details["retryAfterSeconds"] = retry_after.into();
+            failure.words.details["retryAfterSeconds"] = retry_after.into();
         }
-        failure.with_cause("DisruptionBudget", &message)
+        failure.with_cause("DisruptionBudget", message)
     }
 
     /// More budgets than one: a failure without a reason.
@@ -173,31 +180,31 @@ impl Failure {
     pub(crate) fn too_new(asked: u64, current: u64) -> Self {
         let message = format!("Timeout: Too large resource version: {asked}, current: {current}");
         let mut failure = Self::new(504, "Timeout", message).about("", "", "");
-        failure.details["retryAfterSeconds"] = 1.into();
+        failure.words.details["retryAfterSeconds"] = 1.into();
         failure.delay = Duration::from_secs(3);
         failure.with_cause("ResourceVersionTooLarge", "Too large resource version")
     }
 
     pub(crate) fn with_cause(mut self, reason: &str, message: &str) -> Self {
-        if !self.details.is_object() {
-            self.details = json!({});
+        if !self.words.details.is_object() {
+            self.words.details = json!({});
         }
-        if !self.details["causes"].is_array() {
-            self.details["causes"] = json!([]);
+        if !self.words.details["causes"].is_array() {
+            self.words.details["causes"] = json!([]);
         }
-        if let Some(causes) = self.details["causes"].as_array_mut() {
+        if let Some(causes) = self.words.details["causes"].as_array_mut() {
             causes.push(json!({"reason": reason, "message": message}));
         }
         self
     }
 
     pub(crate) fn with_cause_field(mut self, field: &str) -> Self {
-        self.details["causes"][0]["field"] = field.into();
+        self.words.details["causes"][0]["field"] = field.into();
         self
     }
 
     pub(crate) fn with_continue(mut self, token: &str) -> Self {
-        self.metadata = json!({ "continue": token });
+        self.words.metadata = json!({ "continue": token });
         self
     }
 
@@ -209,21 +216,21 @@ impl Failure {
     /// As a `Status` object.
     pub(crate) fn status(&self) -> Value {
         let mut status = json!({
-            "kind": "Status", "apiVersion": "v1", "metadata": self.metadata,
-            "status": "Failure", "message": self.message, "code": self.code,
+            "kind": "Status", "apiVersion": "v1", "metadata": self.words.metadata,
+            "status": "Failure", "message": self.words.message, "code": self.code,
         });
-        if !self.reason.is_empty() {
-            status["reason"] = self.reason.into();
+        if !self.words.reason.is_empty() {
+            status["reason"] = self.words.reason.into();
         }
-        if !self.details.is_null() {
-            status["details"] = self.details.clone();
+        if !self.words.details.is_null() {
+            status["details"] = self.words.details.clone();
         }
         status
     }
 
     pub(crate) fn response(&self) -> Response<Bytes> {
         let mut response = respond(self.code, &self.status());
-        let retry = self.details["retryAfterSeconds"].as_u64();
+        let retry = self.words.details["retryAfterSeconds"].as_u64();
         if let Some(seconds) = retry {
             response
                 .headers_mut()

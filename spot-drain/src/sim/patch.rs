@@ -60,33 +60,24 @@ fn step(object: &mut Value, step: &Value) -> Option<()> {
         // It also makes a member that is not there.
         "replace" => {
             let value = step.get("value")?.clone();
-            match object.pointer_mut(path) {
-                Some(found) => *found = value,
-                None => {
-                    let (parent, last) = path.rsplit_once('/')?;
-                    let parent = object.pointer_mut(parent)?.as_object_mut()?;
-                    parent.insert(unescape(last), value);
-                }
+            if let Some(found) = object.pointer_mut(path) {
+                *found = value;
+            } else {
+                let (parent, last) = path.rsplit_once('/')?;
+                let parent = object.pointer_mut(parent)?.as_object_mut()?;
+                parent.insert(unescape(last), value);
             }
             Some(())
         }
         "test" => {
             let wanted = step.get("value").unwrap_or(&Value::Null);
-            let found = match object.pointer(path) {
-                Some(found) => found,
-                // The parent must be there.
-                None => {
-                    let (parent, last) = path.rsplit_once('/')?;
-                    match object.pointer(parent)? {
-                        Value::Array(items)
-                            if !index(last, items.len()).is_some_and(|i| i < items.len()) =>
-                        {
-                            return None;
-                        }
-                        _ => &Value::Null,
-                    }
-                }
-            };
+            let found = object.pointer(path);
+            if found.is_none() {
+                // What it would be in must be there, and a list has no missing members.
+                let (parent, _) = path.rsplit_once('/')?;
+                object.pointer(parent)?.as_object()?;
+            }
+            let found = found.unwrap_or(&Value::Null);
             (found == wanted).then_some(())
         }
         "move" => {

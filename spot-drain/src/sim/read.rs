@@ -154,7 +154,7 @@ impl Api {
             }
         }
         let items = items.into_iter().map(|(_, object)| object);
-        Ok(respond(200, &asked.form.many(asked, items, metadata)).into())
+        Ok(respond(200, &asked.form.many(asked, items, &metadata)).into())
     }
 }
 

@@ -60,7 +60,7 @@ impl Form {
             Self::Table => table::table(
                 kind,
                 std::iter::once(object),
-                json!({"resourceVersion": object["metadata"]["resourceVersion"]}),
+                &json!({"resourceVersion": object["metadata"]["resourceVersion"]}),
                 now,
             ),
         }
@@ -71,7 +71,7 @@ impl Form {
         self,
         asked: &Asked<'_>,
         items: impl Iterator<Item = &'a Value>,
-        meta: Value,
+        meta: &Value,
     ) -> Value {
         let resource = asked.place.kind.resource();
         match self {

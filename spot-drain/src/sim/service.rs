@@ -151,7 +151,10 @@ impl Sim {
         }
     }
 
-    /// Answers a request, or breaks the connection.
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// Where a fault breaks the connection.
     pub async fn respond(&self, request: Request<Bytes>) -> Result<Response<SimBody>, io::Error> {
         let (number, fault) = self.record(&request);
         pause(fault.before).await;
@@ -318,20 +321,20 @@ impl Lines {
             Some(told)
         };
         let told = match end {
-            None => told.await,
-            Some(end) => match timeout_at(end, told).await {
-                Ok(told) => told,
-                Err(_) => {
-                    self.over = true;
-                    if expired == Some(end) {
-                        let message = "too old resource version: 1 (2)";
-                        let status = Failure::expired(message).status();
-                        let line = serde_json::json!({ "type": "ERROR", "object": status });
-                        return Some(Ok(format!("{line}\n").into()));
-                    }
-                    return (broken == Some(end)).then(|| Err(reset()));
+            None => Ok(told.await),
+            Some(end) => timeout_at(end, told).await.map_err(|_| end),
+        };
+        let told = match told {
+            Ok(told) => told,
+            Err(end) => {
+                self.over = true;
+                if expired == Some(end) {
+                    let status = Failure::expired("too old resource version: 1 (2)").status();
+                    let line = serde_json::json!({ "type": "ERROR", "object": status });
+                    return Some(Ok(format!("{line}\n").into()));
                 }
-            },
+                return (broken == Some(end)).then(|| Err(reset()));
+            }
         };
         self.over = told.is_none();
         told.map(Ok)

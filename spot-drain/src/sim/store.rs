@@ -67,7 +67,7 @@ impl Store {
         self.compacted
     }
 
-    /// The next of a fixed sequence of numbers (SplitMix64).
+    /// The next of a fixed sequence of numbers (`SplitMix64`).
     pub(crate) fn random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.random;

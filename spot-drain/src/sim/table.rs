@@ -29,7 +29,7 @@ fn titles(kind: Kind) -> &'static [&'static str] {
 pub(crate) fn table<'a>(
     kind: Kind,
     items: impl Iterator<Item = &'a Value>,
-    meta: Value,
+    meta: &Value,
     now: Timestamp,
 ) -> Value {
     let columns: Vec<Value> = titles(kind)

@@ -12,6 +12,7 @@ mod nodes;
 mod replicas;
 mod scheduler;
 mod timing;
+mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,9 +23,10 @@ use jiff::{SignedDuration, Timestamp};
 use spot_core::clock::Now;
 use tokio::time::Instant;
 
-pub use builder::{Budget, Builder, Node, Workload};
+pub use builder::{Builder, Node};
 pub use kubelet::{Ended, How};
 pub use timing::{EXIT_AFTER, READY_AFTER, START_AFTER};
+pub use workload::{Budget, Workload};
 
 use super::api::{Answer, Api};
 use agenda::{Agenda, Work};

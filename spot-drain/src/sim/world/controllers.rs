@@ -1,5 +1,4 @@
-//! What a change means for whom, and the controllers of Deployments, StatefulSets,
-//! DaemonSets and namespaces.
+//! What a change means for whom, and the controllers of workloads and namespaces.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -194,7 +193,7 @@ impl World {
         self.api.store.replace(Kind::Deployment, new);
     }
 
-    /// A StatefulSet's pods have names of their own: each is made again once it is gone.
+    /// A `StatefulSet`'s pods have names of their own: each is made again once it is gone.
     pub(super) fn sync_stateful_set(&mut self, name: &str, now: Now) {
         let Some(owner) = self.api.store.get(Kind::StatefulSet, name).cloned() else {
             return;
@@ -207,19 +206,15 @@ impl World {
         let (mut all, mut ready) = (0, 0);
         for ordinal in 0..replicas {
             let pod = format!("{}-{ordinal}", text(&owner, "/metadata/name"));
-            match self.api.store.get(Kind::Pod, &key(namespace, &pod)) {
-                Some(found) => {
-                    all += 1;
-                    ready += i64::from(is_ready(found));
-                    let found = Arc::clone(found);
-                    if is_ended(&found) && !is_terminating(&found) {
-                        self.api.end(Kind::Pod, &found, Some(0), now);
-                    }
+            if let Some(found) = self.api.object(Kind::Pod, &key(namespace, &pod)) {
+                all += 1;
+                ready += i64::from(is_ready(&found));
+                if is_ended(&found) && !is_terminating(&found) {
+                    self.api.end(Kind::Pod, &found, Some(0), now);
                 }
-                None => {
-                    let pod = pod_of(&owner, &pod, None);
-                    self.api.store.insert(Kind::Pod, pod, now.wall);
-                }
+            } else {
+                let pod = pod_of(&owner, &pod, None);
+                self.api.store.insert(Kind::Pod, pod, now.wall);
             }
         }
         let mut new = (*owner).clone();
@@ -258,14 +253,13 @@ impl World {
         let mut ready = 0;
         for node in &nodes {
             let here = pods.iter().find(|pod| text(pod, "/spec/nodeName") == node);
-            match here {
-                Some(pod) => ready += i64::from(is_ready(pod)),
-                None => {
-                    let suffix = self.api.store.suffix();
-                    let pod = format!("{}-{suffix}", text(&owner, "/metadata/name"));
-                    let pod = pod_of(&owner, &pod, Some(node));
-                    self.api.store.insert(Kind::Pod, pod, now.wall);
-                }
+            if let Some(pod) = here {
+                ready += i64::from(is_ready(pod));
+            } else {
+                let suffix = self.api.store.suffix();
+                let pod = format!("{}-{suffix}", text(&owner, "/metadata/name"));
+                let pod = pod_of(&owner, &pod, Some(node));
+                self.api.store.insert(Kind::Pod, pod, now.wall);
             }
         }
         let mut new = (*owner).clone();

@@ -39,6 +39,9 @@ async fn ready(State(readiness): State<watch::Receiver<Readiness>>) -> (StatusCo
     if readiness.ready {
         (StatusCode::OK, "ok\n".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, readiness.missing.join("\n") + "\n")
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            readiness.missing.join("\n") + "\n",
+        )
     }
 }

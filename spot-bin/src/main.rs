@@ -1,6 +1,7 @@
 //! `spot-interrupt-handler`: sees that EC2 takes this node's instance back, quarantines the
 //! node and moves its pods away in time.
 
+mod demo;
 mod exit;
 mod health;
 mod log;
@@ -27,6 +28,8 @@ enum Command {
     /// Look after one node: the daemon
     #[command(after_long_help = run::AFTER_HELP)]
     Run(Box<run::RunArgs>),
+    /// See a node saved in seconds, on a simulated cluster: nothing to install, no network
+    Demo,
     /// Serve simulated instance metadata with a notice in it, for a rehearsal
     #[command(after_long_help = simulate::AFTER_HELP)]
     Simulate(simulate::SimulateArgs),
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Run(args) => run::run(*args).await,
+            Command::Demo => demo::demo().await,
             Command::Simulate(args) => simulate::simulate(args).await,
         }
     });

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
-use spot_core::handler::Handler;
+use spot_core::handler::{Handler, HandlerBuilder};
 use spot_core::observer::LogObserver;
 use spot_drain::args::DrainArgs;
+use spot_drain::cluster::Cluster;
 use spot_drain::driver::NodeDrainer;
 use spot_imds::args::ImdsArgs;
+use spot_imds::source::ImdsSource;
 use tokio::sync::oneshot;
 
 use crate::exit::{Exit, chain};
@@ -57,7 +59,10 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
             "--listen: {e}; write an address of this host that is free"
         ))
     })?;
-    let source = args.imds.source().and_then(spot_imds::source::ImdsSourceBuilder::build);
+    let source = args
+        .imds
+        .source()
+        .and_then(spot_imds::source::ImdsSourceBuilder::build);
     let source = source.map_err(|e| Exit::usage(chain(&e)))?;
     let cluster = args.drain.cluster().await.map_err(|e| {
         Exit::usage(format!(
@@ -66,15 +71,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
         ))
     })?;
     let node_name = &args.drain.node_name;
-    let node = cluster
-        .node(node_name)
-        .with_settings(args.drain.quarantine())
-        .with_dry_run(args.drain.dry_run);
-    let pods = cluster.pods(node_name).with_dry_run(args.drain.dry_run);
-
-    let handler = Handler::builder(NodeDrainer::new(pods).with_settings(args.drain.settings()))
-        .source(source)
-        .node(node)
+    let handler = compose(source, &cluster, &args.drain)
         .observer(LogObserver::new(node_name))
         .shutdown_grace(args.shutdown_grace)
         .build();
@@ -104,6 +101,18 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
             Err(Exit::bug(format!("the health endpoint ended: {failed:?}")))
         }
     }
+}
+
+/// The handler of one node: what the daemon runs, and the demo.
+pub(crate) fn compose(source: ImdsSource, cluster: &Cluster, drain: &DrainArgs) -> HandlerBuilder {
+    let node = cluster
+        .node(&drain.node_name)
+        .with_settings(drain.quarantine())
+        .with_dry_run(drain.dry_run);
+    let pods = cluster.pods(&drain.node_name).with_dry_run(drain.dry_run);
+    Handler::builder(NodeDrainer::new(pods).with_settings(drain.settings()))
+        .source(source)
+        .node(node)
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {

@@ -1,5 +1,7 @@
 //! A node: read, quarantined and released, each change in one patch.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use async_trait::async_trait;
 use http::Method;
 use spot_core::node::{NodeControl, NodeError, Quarantine, Recall};
@@ -19,6 +21,9 @@ pub struct KubeNode {
     name: String,
     settings: QuarantineSettings,
     dry_run: bool,
+    /// The node as it was last seen, to make a patch from without another look: the patch
+    /// itself holds the node to what was seen.
+    seen: Arc<Mutex<Option<NodeFacts>>>,
 }
 
 impl KubeNode {
@@ -28,6 +33,7 @@ impl KubeNode {
             name,
             settings: QuarantineSettings::default(),
             dry_run: false,
+            seen: Arc::default(),
         }
     }
 
@@ -57,17 +63,25 @@ impl KubeNode {
             return Err(self.refusal("get", &raw));
         }
         let node: NodeFacts = serde_json::from_slice(&raw.body).map_err(unavailable)?;
-        let verified = match (node.instance(), instance) {
-            (Some(found), Some(ours)) if found != ours => {
-                return Err(NodeError::AnotherInstance {
-                    node: self.name.clone(),
-                    ours: ours.to_owned(),
-                    found: found.to_owned(),
-                });
-            }
-            (found, ours) => found.is_some() && ours.is_some(),
-        };
+        let verified = self.identify(&node, instance)?;
+        *self.seen() = Some(node.clone());
         Ok((node, verified))
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Option<NodeFacts>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether `node` was seen to be `instance`; never where it is another machine's.
+    fn identify(&self, node: &NodeFacts, instance: Option<&str>) -> Result<bool, NodeError> {
+        match (node.instance(), instance) {
+            (Some(found), Some(ours)) if found != ours => Err(NodeError::AnotherInstance {
+                node: self.name.clone(),
+                ours: ours.to_owned(),
+                found: found.to_owned(),
+            }),
+            (found, ours) => Ok(found.is_some() && ours.is_some()),
+        }
     }
 
     /// Reads and patches until the patch holds or is not needed.
@@ -77,14 +91,26 @@ impl KubeNode {
         patch: impl Fn(&NodeFacts) -> Option<NodePatch>,
     ) -> Result<(), NodeError> {
         let mut last = None;
+        // That nothing is to be done is believed only of a node that was just read.
+        let seen = self.seen().take();
+        let seen = seen.filter(|node| matches!(self.identify(node, instance), Ok(true)));
+        let mut from_seen = seen.as_ref().and_then(&patch);
         for _ in 0..TRIES {
-            let (node, _) = self.read(instance).await?;
-            let Some(patch) = patch(&node) else {
-                return Ok(());
+            let patch = match from_seen.take() {
+                Some(patch) => patch,
+                None => match patch(&self.read(instance).await?.0) {
+                    Some(patch) => patch,
+                    None => return Ok(()),
+                },
             };
             let raw = self.send(patch).await?;
             match raw.status {
-                200 => return Ok(()),
+                200 => {
+                    *self.seen() = serde_json::from_slice(&raw.body)
+                        .ok()
+                        .filter(|_| !self.dry_run);
+                    return Ok(());
+                }
                 // Somebody wrote in between: a conflict, or a `test` that no longer holds.
                 409 | 422 => last = Some(raw),
                 _ => return Err(self.refusal("patch", &raw)),

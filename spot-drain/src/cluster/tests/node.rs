@@ -268,3 +268,23 @@ async fn what_is_ours_is_released_in_one_patch_under_the_version_that_was_read()
     let foreign: Value = serde_json::from_str(FOREIGN).unwrap();
     assert_eq!(body["spec"], json!({"taints": [foreign]}));
 }
+
+#[tokio::test]
+async fn a_node_that_was_seen_is_not_read_again_unless_it_has_changed() {
+    let mut after = node(&[FOREIGN, OURS]);
+    after["spec"]["unschedulable"] = true.into();
+    let wire = Wire::new([
+        says(200, &node(&[FOREIGN])),
+        says(422, &refusal(422, "Invalid", "a test failed")),
+        says(200, &node(&[FOREIGN])),
+        says(200, &after),
+        says(200, &after),
+    ]);
+    let control = wire.cluster().node("spot-0");
+    control.recall(Some(ours())).await.unwrap();
+    control.quarantine(wish()).await.unwrap();
+    let mut later = wish();
+    later.phase = Phase::Drained;
+    control.quarantine(later).await.unwrap();
+    assert_eq!(wire.lines(), [GET, PATCH, GET, PATCH, PATCH]);
+}

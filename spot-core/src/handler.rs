@@ -16,10 +16,11 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::clock::{Now, SystemClock, WallClock};
 use crate::drainer::{DrainReport, Drainer, Order};
-use crate::lifecycle::{Effect, Input, Lifecycle, Outbox, Policy, Readiness};
+use crate::lifecycle::{Effect, Input, Lifecycle, Outbox, Readiness};
 use crate::node::{NoNode, NodeControl, NodeError};
 use crate::notice::Signal;
 use crate::observer::{Event, Observer, Occurrence};
+use crate::policy::Policy;
 use crate::source::NoticeSource;
 use node_writer::{NodeWriter, Written};
 

@@ -61,6 +61,7 @@ pub mod lifecycle;
 pub mod node;
 pub mod notice;
 pub mod observer;
+pub mod policy;
 pub mod recurring;
 #[cfg(feature = "sim")]
 pub mod sim;

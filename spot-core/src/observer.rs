@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::drainer::{DrainReport, Order};
 use crate::node::{NodeError, Quarantine};
 use crate::notice::{Instance, Notice, NoticeId, SourceHealth};
+use crate::policy::Response;
 
 /// Something happened, and when.
 #[derive(Clone, Debug)]
@@ -48,7 +49,7 @@ pub enum Occurrence {
         /// The notice.
         notice: Notice,
         /// What will be done about it.
-        response: crate::lifecycle::Response,
+        response: Response,
     },
     /// A notice that stands took the place of another that was acted on.
     NoticeSuperseded {

@@ -28,130 +28,26 @@
 //! - a closed budget is probed by one pod at a time, and holds no slot meanwhile.
 
 mod entry;
+mod exchange;
 mod lane;
+mod outcome;
+mod settings;
+
+pub use exchange::{Call, Effect, Input};
+pub use settings::{BudgetPolicy, Settings};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use spot_core::deadline::HORIZON;
-use spot_core::drainer::DrainOutcome;
 use tokio::time::Instant;
 
-use crate::budget::Budgets;
-use crate::classify::{Class, DaemonSets, Order, classify, warnings};
+use crate::classify::{Class, DaemonSets, Order, classify};
 use crate::facts::{PodFacts, Uid};
 use crate::reply::Reply;
-use crate::report::{PodOutcome, PodReport, Report};
 use crate::window::Window;
 use entry::{Entry, Hold, Rank, State};
 use lane::{Busy, LaneKey, Lanes};
-
-/// What is done about pods that a budget holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BudgetPolicy {
-    /// Evict until the end, never delete. A pod that is still held when the machine goes is
-    /// lost with it; whether its processes get a signal is then up to the operating system
-    /// and the kubelet's own graceful shutdown.
-    #[default]
-    Respect,
-    /// Delete what is still held as late as leaves it the smaller of its own grace and this,
-    /// so that its processes get their SIGTERM. This goes past the budget; a pod that nothing
-    /// has held yet is evicted first all the same.
-    DeleteAt {
-        /// The longest grace that is waited for.
-        grace: Duration,
-    },
-}
-
-/// How a plan drains.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Settings {
-    /// What is done about pods that a budget holds.
-    pub budgets: BudgetPolicy,
-    /// The most calls under way at once (64). On two cores, 110 evictions took an API server
-    /// 1.6 s over 16 connections, 1.0 s over 32, 0.8 s over 64, and 1.0 s all at once.
-    pub in_flight: usize,
-    /// Namespace and name of the pod that drains, where it is one.
-    pub ourselves: Option<(String, String)>,
-    /// Calls change nothing; an accepted one ends the pod's part.
-    pub dry_run: bool,
-    /// The longest drain where no deadline is known (15 minutes).
-    pub longest: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            budgets: BudgetPolicy::Respect,
-            in_flight: 64,
-            ourselves: None,
-            dry_run: false,
-            longest: Duration::from_secs(15 * 60),
-        }
-    }
-}
-
-/// What a plan is told.
-#[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "handed over once, never stored")]
-pub enum Input {
-    /// All pods of the node.
-    Listed(Vec<PodFacts>),
-    /// A pod of the node is new or has changed.
-    Seen(PodFacts),
-    /// A pod's object is gone.
-    Deleted(Uid),
-    /// The answer to [`Effect::ListDaemonSets`].
-    DaemonSets(DaemonSets),
-    /// The answer to [`Effect::ListBudgets`].
-    Budgets(Budgets),
-    /// The answer to an [`Effect::Evict`] or [`Effect::Delete`].
-    Answered {
-        /// The pod that the call named.
-        pod: Uid,
-        /// What the server said.
-        reply: Reply,
-    },
-    /// The answer to [`Effect::CheckAccess`]: may we evict at all? `None`: not learnt.
-    Access(Option<bool>),
-    /// The machine goes earlier than was known.
-    Nearer(Instant),
-    /// Stop.
-    Cancelled,
-    /// The time of [`Plan::next_wake`] has come.
-    Woken,
-}
-
-/// A call that names the pod that was observed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// The pod's UID, a precondition of the call.
-    pub pod: Uid,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// The grace to ask for, in seconds; `None`: the pod's own.
-    pub grace: Option<u32>,
-}
-
-/// What a plan asks for. No arm may be left out by the one who performs them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Evict a pod.
-    Evict(Call),
-    /// Delete a pod past its budget.
-    Delete(Call),
-    /// Learn which DaemonSets exist.
-    ListDaemonSets,
-    /// Learn which budgets exist, so that pods under none need not go carefully.
-    ListBudgets,
-    /// Learn whether evictions are allowed at all.
-    CheckAccess,
-    /// The watch should have spoken: list the node's pods again, and not from a cache.
-    Relist,
-}
 
 /// How long a drain stays after the last pod it knew: one may be bound before the cordon holds.
 const LINGER: Duration = Duration::from_secs(1);
@@ -262,25 +158,6 @@ impl Plan {
         self.schedule(now, effects);
     }
 
-    /// How the drain has ended at `now`, where it has.
-    pub fn outcome(&self, now: Instant) -> Option<DrainOutcome> {
-        if self.cancelled {
-            return Some(DrainOutcome::Cancelled);
-        }
-        let settled = now >= self.window.start() + LINGER
-            && self.listed
-            && self.pods.values().all(|e| self.is_settled(e));
-        if settled
-            && !self
-                .pods
-                .values()
-                .any(|e| matches!(e.state, State::Ready { .. }))
-        {
-            return Some(DrainOutcome::Complete);
-        }
-        (settled || now >= self.window.end()).then_some(DrainOutcome::Incomplete)
-    }
-
     /// When [`Input::Woken`] is due.
     pub fn next_wake(&self, now: Instant) -> Instant {
         let linger = self.window.start() + LINGER;
@@ -304,40 +181,6 @@ impl Plan {
             .chain([linger])
             .filter(|t| *t > now)
             .fold(self.window.end(), Instant::min)
-    }
-
-    /// What has become of the pods at `now`.
-    pub fn report(&self, now: Instant) -> Report {
-        let pods = self
-            .ranks
-            .values()
-            .filter_map(|uid| self.pods.get(uid))
-            .map(|e| PodReport {
-                namespace: e.facts.namespace.clone(),
-                name: e.facts.name.clone(),
-                uid: e.facts.uid.clone(),
-                outcome: self.pod_outcome(e),
-                warnings: match e.class {
-                    Class::Evict(_) => warnings(&e.facts).iter().map(ToString::to_string).collect(),
-                    _ => Vec::new(),
-                },
-                finalizers: e.facts.finalizers.clone(),
-                tries: e.tries,
-                grace: e.grace.filter(|_| e.accepted.is_some()),
-                own_grace: e.facts.grace,
-                deleted: e.deleted,
-                accepted_after: e.accepted.map(|t| t - self.window.start()),
-                gone_after: e.gone.map(|t| t - self.window.start()),
-            });
-        Report {
-            outcome: self.outcome(now).unwrap_or(DrainOutcome::Incomplete),
-            elapsed: now.saturating_duration_since(self.window.start()),
-            slack: self.deadline.map(|d| d.saturating_duration_since(now)),
-            dry_run: self.settings.dry_run,
-            listed: self.listed,
-            requests: 0,
-            pods: pods.collect(),
-        }
     }
 
     fn on_listed(&mut self, pods: Vec<PodFacts>, now: Instant) {
@@ -684,39 +527,6 @@ impl Plan {
                 Some(entry.delete_again.map_or(at, |again| again.max(at)))
             }
             _ => None,
-        }
-    }
-
-    /// Whether nothing more will come of a pod.
-    fn is_settled(&self, entry: &Entry) -> bool {
-        let ready = matches!(entry.state, State::Ready { .. });
-        let going = self.settings.dry_run && matches!(entry.state, State::Going { .. });
-        entry.is_done() || going || (ready && self.barred && self.delete_at(entry).is_none())
-    }
-
-    fn pod_outcome(&self, entry: &Entry) -> PodOutcome {
-        if entry.gone.is_some() {
-            return PodOutcome::Gone;
-        }
-        match (&entry.state, entry.class) {
-            (_, Class::Skip(reason)) => PodOutcome::Skipped {
-                reason: reason.to_string(),
-            },
-            (_, Class::Completed) => PodOutcome::Completed,
-            (State::Would, _) => PodOutcome::WouldEvict,
-            (State::Going { .. }, _) => PodOutcome::Terminating,
-            _ if self.barred => PodOutcome::Forbidden {
-                words: "not allowed to create pods/eviction".to_owned(),
-            },
-            (State::InFlight { .. }, _) if entry.hold.is_none() => PodOutcome::Unreachable {
-                what: "the call had not been answered".to_owned(),
-            },
-            _ => {
-                // Without a refusal of its own it waits behind a pod of its owner or budget.
-                let behind = || self.lanes.refusal(&entry.lane).cloned().map(Hold::Budget);
-                let hold = entry.hold.clone().or_else(behind);
-                hold.map_or(PodOutcome::NotReached, PodOutcome::from)
-            }
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::notice::InstanceAction;
+use crate::notice::{InstanceAction, NoticeKind};
 
 mod properties;
 mod table;

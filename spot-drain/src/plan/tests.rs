@@ -1,8 +1,12 @@
 //! The plan against its promises. Time is handed in: nothing here waits.
 
+use spot_core::drainer::DrainOutcome;
+
 use super::*;
+use crate::budget::Budgets;
 use crate::facts::Owner;
 use crate::reply::Refusal;
+use crate::report::PodOutcome;
 
 mod budgets;
 mod calls;

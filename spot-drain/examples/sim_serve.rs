@@ -1,7 +1,8 @@
 //! Serves a small simulated cluster on a port, for `kubectl` and for binaries as they ship.
 //!
 //! `cargo run -p spot-drain --features sim --example sim_serve -- 127.0.0.1:8001`, then
-//! `kubectl --server http://127.0.0.1:8001 get nodes,pods,pdb -A`.
+//! `kubectl --server http://127.0.0.1:8001 get nodes,pods,pdb -A`. With `bare` as a second
+//! argument there are no kubelets: whoever asks plays them.
 
 use spot_drain::sim::{Budget, Node, Sim, Workload, World};
 use tokio::net::TcpListener;
@@ -16,7 +17,9 @@ async fn main() -> std::io::Result<()> {
         .namespace("shop")
         .replicas(4)
         .on("spot-1");
+    let bare = std::env::args().nth(2).as_deref() == Some("bare");
     let world = World::builder()
+        .pace(|pace| pace.kubelets = !bare)
         .node(Node::new("spot-1").provider_id("aws:///eu-west-1a/i-0123456789abcdef0"))
         .node(Node::new("other-1"))
         .workload(

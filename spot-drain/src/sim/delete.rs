@@ -87,7 +87,8 @@ impl Api {
             .ok_or_else(|| Failure::not_found(resource, place.name()))?;
         options.check(resource, &object)?;
         let deleted = if options.dry {
-            object
+            let marked = mark(place.kind, &object, options.grace, asked.now);
+            marked.map_or(object, |(marked, _)| Arc::new(marked))
         } else {
             self.end(place.kind, &object, options.grace, asked.now)
         };
@@ -116,43 +117,10 @@ impl Api {
         now: Now,
     ) -> Arc<Value> {
         let key = key_of(object);
-        let going = is_terminating(object);
         let held = kind == Kind::Namespace || !list(object, "/metadata/finalizers").is_empty();
-        let grace = if kind == Kind::Pod {
-            let old = number(object, "/metadata/deletionGracePeriodSeconds");
-            match (going, old, grace.map(|g| if g < 0 { 1 } else { g })) {
-                (true, Some(old), Some(new)) if new >= old => return Arc::clone(object),
-                (true, _, None) => return Arc::clone(object),
-                (_, _, wanted) => pod_grace(object, wanted),
-            }
-        } else {
-            0
+        let Some((marked, grace)) = mark(kind, object, grace, now) else {
+            return Arc::clone(object);
         };
-        let mut marked = (**object).clone();
-        let begun: Timestamp = if going {
-            let then = text(object, "/metadata/deletionTimestamp").parse();
-            let old = number(object, "/metadata/deletionGracePeriodSeconds").unwrap_or(0);
-            then.ok()
-                .and_then(|t: Timestamp| t.checked_sub(SignedDuration::from_secs(old)).ok())
-                .unwrap_or(now.wall)
-        } else {
-            now.wall
-        };
-        let at = begun
-            .checked_add(SignedDuration::from_secs(grace))
-            .unwrap_or(begun);
-        set(&mut marked, &["metadata", "deletionTimestamp"], stamp(at));
-        set(
-            &mut marked,
-            &["metadata", "deletionGracePeriodSeconds"],
-            grace,
-        );
-        if !going && let Some(generation) = number(object, "/metadata/generation") {
-            set(&mut marked, &["metadata", "generation"], generation + 1);
-        }
-        if kind == Kind::Namespace {
-            set(&mut marked, &["status", "phase"], "Terminating");
-        }
         // What is not removed gracefully is removed in one step.
         if kind != Kind::Pod && !held {
             return self
@@ -166,6 +134,47 @@ impl Api {
         }
         marked
     }
+}
+
+/// An object as its deletion leaves it for the time of its grace; `None` where a deletion that
+/// is under way is not changed by another.
+fn mark(kind: Kind, object: &Value, grace: Option<i64>, now: Now) -> Option<(Value, i64)> {
+    let going = is_terminating(object);
+    let grace = if kind == Kind::Pod {
+        let old = number(object, "/metadata/deletionGracePeriodSeconds");
+        match (going, old, grace.map(|g| if g < 0 { 1 } else { g })) {
+            (true, Some(old), Some(new)) if new >= old => return None,
+            (true, _, None) => return None,
+            (_, _, wanted) => pod_grace(object, wanted),
+        }
+    } else {
+        0
+    };
+    let mut marked = object.clone();
+    let begun: Timestamp = if going {
+        let then = text(object, "/metadata/deletionTimestamp").parse();
+        let old = number(object, "/metadata/deletionGracePeriodSeconds").unwrap_or(0);
+        then.ok()
+            .and_then(|t: Timestamp| t.checked_sub(SignedDuration::from_secs(old)).ok())
+            .unwrap_or(now.wall)
+    } else {
+        now.wall
+    };
+    let at = begun
+        .checked_add(SignedDuration::from_secs(grace))
+        .unwrap_or(begun);
+    set(&mut marked, &["metadata", "deletionTimestamp"], stamp(at));
+    if kind != Kind::Namespace {
+        let path = ["metadata", "deletionGracePeriodSeconds"];
+        set(&mut marked, &path, grace);
+    }
+    if !going && let Some(generation) = number(object, "/metadata/generation") {
+        set(&mut marked, &["metadata", "generation"], generation + 1);
+    }
+    if kind == Kind::Namespace {
+        set(&mut marked, &["status", "phase"], "Terminating");
+    }
+    Some((marked, grace))
 }
 
 /// The grace with which a pod goes.

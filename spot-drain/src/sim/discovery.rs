@@ -46,7 +46,7 @@ pub(crate) fn document(path: &str, now: Now) -> Response<Bytes> {
                 (Some("apis"), Some(name), Some("v1"), None) if Kind::groups().contains(&name) => {
                     resources(name)
                 }
-                (Some("api" | "apis"), ..) => Failure::unknown_path().response(),
+                (Some("api"), Some("v1"), ..) => Failure::unknown_path().response(),
                 _ => answer(404, "text/plain; charset=utf-8", "404 page not found\n"),
             }
         }

@@ -32,6 +32,22 @@ impl Api {
             let message = "name in URL does not match name in Eviction object";
             return Err(Failure::bad(message));
         }
+        let (asks, says) = (
+            asked.query.get("dryRun"),
+            &eviction["deleteOptions"]["dryRun"],
+        );
+        if let Some(says) = says
+            .as_array()
+            .filter(|s| !s.is_empty() && !asks.is_empty())
+            && says.iter().any(|s| s != asks)
+        {
+            let says: Vec<&str> = says.iter().filter_map(Value::as_str).collect();
+            let problem = format!(
+                "Non-matching dry-run options in request and content: [{asks}] and [{}]",
+                says.join(" ")
+            );
+            return Err(Failure::new(500, "", problem));
+        }
         let options = Options::read(&eviction["deleteOptions"], asked, "DeleteOptions")?;
         let key = place.key();
         let pod = self

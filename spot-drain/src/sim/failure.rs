@@ -98,11 +98,14 @@ impl Failure {
 
     /// The object was written in between.
     pub(crate) fn modified(resource: &Resource, name: &str) -> Self {
-        let message = format!(
-            "Operation cannot be fulfilled on {} \"{name}\": the object has been modified; \
-             please apply your changes to the latest version and try again",
-            resource.qualified()
-        );
+        let problem = "the object has been modified; please apply your changes to the latest \
+             version and try again";
+        Self::conflict(resource, name, problem)
+    }
+
+    pub(crate) fn conflict(resource: &Resource, name: &str, problem: &str) -> Self {
+        let qualified = resource.qualified();
+        let message = format!("Operation cannot be fulfilled on {qualified} \"{name}\": {problem}");
         Self::new(409, "Conflict", message).about(resource.group, resource.plural, name)
     }
 
@@ -205,6 +208,13 @@ impl Failure {
 
     pub(crate) fn with_continue(mut self, token: &str) -> Self {
         self.words.metadata = json!({ "continue": token });
+        self
+    }
+
+    /// The same words under another code and without a reason.
+    pub(crate) fn unexplained(mut self, code: u16) -> Self {
+        self.code = code;
+        self.words.reason = "";
         self
     }
 

@@ -111,6 +111,18 @@ pub(crate) fn set_condition(
     true
 }
 
+/// What is wrong with a text that is no JSON, as the server's parser says it.
+pub(crate) fn parse_error(bytes: &[u8], error: &serde_json::Error) -> String {
+    match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
+        None => "unexpected end of JSON input".to_owned(),
+        Some(b) if b"{[\"-0123456789".contains(b) || b"tfn".contains(b) => error.to_string(),
+        Some(b) => {
+            let c = char::from(*b);
+            format!("invalid character '{c}' looking for beginning of value")
+        }
+    }
+}
+
 /// The controller among an object's owners.
 pub(crate) fn controller(object: &Value) -> Option<&Value> {
     list(object, "/metadata/ownerReferences")

@@ -3,13 +3,16 @@
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
-use super::json::text;
+use super::json::{parse_error, text};
 
 /// Applies a patch of a media type.
 pub(crate) fn apply(media: &str, object: &Value, patch: &[u8]) -> Result<Value, Failure> {
     let mut object = object.clone();
-    let patch: Result<Value, _> = serde_json::from_slice(patch);
-    let patch = patch.map_err(|error| Failure::bad(format!("error decoding patch: {error}")))?;
+    let read: Result<Value, _> = serde_json::from_slice(patch);
+    let patch = read.map_err(|error| {
+        let problem = parse_error(patch, &error);
+        Failure::bad(format!("error decoding patch: {problem}"))
+    })?;
     match media {
         "application/json-patch+json" => {
             let Some(steps) = patch.as_array() else {
@@ -22,6 +25,12 @@ pub(crate) fn apply(media: &str, object: &Value, patch: &[u8]) -> Result<Value, 
                 step(&mut object, one).ok_or_else(Failure::unprocessable)?;
             }
             prune(&mut object);
+        }
+        "application/merge-patch+json" if patch.is_array() => {
+            return Err(Failure::bad(
+                "error decoding patch: json: cannot unmarshal array into Go value of type \
+                 map[string]interface {}",
+            ));
         }
         "application/merge-patch+json" => merge(&mut object, &patch),
         "application/strategic-merge-patch+json" => strategic(&mut object, &patch),

@@ -105,6 +105,7 @@ impl Api {
         check_match(asked)?;
         let filter = Filter::of(asked)?;
         let limit = query.number("limit")?.filter(|limit| *limit > 0);
+        query.number("timeoutSeconds")?;
         let wanted = version(asked, "invalid resource version: ")?;
         let now = self.store.version();
         if let Some(wanted) = wanted.filter(|wanted| *wanted > now) {

@@ -64,7 +64,9 @@ pub(crate) fn target(path: &str) -> Result<Target, Failure> {
         ] => {
             return Ok(Target::AccessReview);
         }
-        ["apis", group, "v1", rest @ ..] if !rest.is_empty() => (*group, rest),
+        ["apis", group, "v1", rest @ ..] if !rest.is_empty() && Kind::groups().contains(group) => {
+            (*group, rest)
+        }
         _ => return Ok(Target::Document(path.trim_end_matches('/').to_owned())),
     };
     let find = |plural: &str| Kind::find(group, plural).ok_or_else(Failure::unknown_path);

@@ -59,7 +59,9 @@ fn line(kind: &str, object: &Value) -> Bytes {
 impl Api {
     pub(crate) fn watch(&mut self, asked: Asked<'_>) -> Result<Answer, Failure> {
         let filter = Filter::of(&asked)?;
-        let from = version(&asked, "")?.filter(|v| *v > 0);
+        // Unlike a list, the server takes an unusable version of a watch for its own failure.
+        let from = version(&asked, "").map_err(|failure| failure.unexplained(500))?;
+        let from = from.filter(|v| *v > 0);
         let query = &asked.query;
         let marks = query.flag("allowWatchBookmarks");
         let (position, mut first) = match from {
@@ -176,6 +178,12 @@ fn mark(kind: Kind, version: u64, annotations: &Value) -> Bytes {
     let resource = kind.resource();
     let mut object = json!({ "kind": resource.name, "apiVersion": resource.api_version(),
         "metadata": { "resourceVersion": version.to_string() } });
+    if kind != Kind::Event {
+        object["spec"] = json!({});
+    }
+    if resource.status {
+        object["status"] = json!({});
+    }
     if !annotations.is_null() {
         object["metadata"]["annotations"] = annotations.clone();
     }

@@ -50,18 +50,21 @@ pub struct Pace {
     pub start: Duration,
     /// From SIGTERM to a process's end, where the pod says nothing else.
     pub exit: Duration,
+    /// Whether there are kubelets at all; without, a test plays them over the API.
+    pub kubelets: bool,
 }
 
 impl Default for Pace {
     fn default() -> Self {
         Self {
             controllers: Duration::from_millis(20),
-            budgets: Duration::from_millis(20),
+            budgets: Duration::from_millis(5),
             scheduler: Duration::from_millis(20),
             endpoints: Duration::from_millis(50),
             node_lost: Duration::from_secs(40),
             start: Duration::from_secs(1),
             exit: Duration::from_secs(1),
+            kubelets: true,
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::api::{Answer, Api, Asked};
 use super::failure::{Failure, Wrong, respond};
-use super::json::{has, is_terminating, list, number, set, text, unset};
+use super::json::{has, is_terminating, list, number, parse_error, set, text, unset};
 use super::kind::Kind;
 use super::patch;
 use super::render::stored_event;
@@ -31,9 +31,11 @@ pub(crate) fn dry_run(values: &[&str], options: &str) -> Result<bool, Failure> {
 pub(crate) fn body(bytes: &Bytes, kind: &str, versions: &[&str]) -> Result<Value, Failure> {
     let read: Result<Value, _> = serde_json::from_slice(bytes);
     let object = read.map_err(|error| {
+        let problem = parse_error(bytes, &error);
+        let hex: String = bytes.iter().take(64).map(|b| format!("{b:02x}")).collect();
         Failure::bad(format!(
             "the object provided is unrecognized (must be of type {kind}): couldn't get \
-             version/kind; json parse error: {error}"
+             version/kind; json parse error: {problem} ({hex})"
         ))
     })?;
     let (found, version) = (text(&object, "/kind"), text(&object, "/apiVersion"));
@@ -51,9 +53,21 @@ pub(crate) fn body(bytes: &Bytes, kind: &str, versions: &[&str]) -> Result<Value
         if found.is_empty() { kind } else { found },
     );
     let short = version.rsplit('/').next().unwrap_or(version);
+    let known = Kind::all().map(Kind::resource);
+    let mut known = known.filter(|r| r.name == found && r.api_version() == version);
+    let problem = if known.next().is_some() && !versions[0].starts_with("policy/") {
+        let group = versions[0]
+            .split_once('/')
+            .map_or("core", |(group, _)| group);
+        format!("converting (v1.{found}) to ({group}.{kind}): unknown conversion")
+    } else {
+        format!(
+            "no kind \"{found}\" is registered for version \"{version}\" in scheme \
+             \"pkg/runtime/scheme.go:111\""
+        )
+    };
     Err(Failure::bad(format!(
-        "{found} in version \"{short}\" cannot be handled as a {kind}: no kind \"{found}\" is \
-         registered for version \"{version}\" in scheme \"pkg/runtime/scheme.go:111\""
+        "{found} in version \"{short}\" cannot be handled as a {kind}: {problem}"
     )))
 }
 
@@ -195,13 +209,6 @@ impl Api {
             None
         } else {
             let object = body(asked.body, resource.name, &[&resource.api_version()])?;
-            let name = text(&object, "/metadata/name");
-            if name != place.name() {
-                return Err(Failure::bad(format!(
-                    "the name of the object ({name}) does not match the name on the URL ({})",
-                    place.name()
-                )));
-            }
             Some(object)
         };
         let old = self
@@ -213,6 +220,13 @@ impl Api {
             Some(object) => object,
             None => patch::apply(asked.media, &old, asked.body)?,
         };
+        let name = text(&new, "/metadata/name");
+        if name != place.name() {
+            return Err(Failure::bad(format!(
+                "the name of the object ({name}) does not match the name on the URL ({})",
+                place.name()
+            )));
+        }
         let version = text(&new, "/metadata/resourceVersion");
         if !version.is_empty() && version != text(&old, "/metadata/resourceVersion") {
             return Err(Failure::modified(resource, place.name()));
@@ -220,10 +234,18 @@ impl Api {
         let uid = text(&new, "/metadata/uid");
         if verb != "patch" && !uid.is_empty() && uid != text(&old, "/metadata/uid") {
             let problem = format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                "StorageError: invalid object, Code: 4, Key: /registry/{}/{}, ResourceVersion: 0, \
+                 AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in \
+                 object meta: {}",
+                if kind == Kind::Node {
+                    "minions"
+                } else {
+                    resource.plural
+                },
+                place.key(),
                 text(&old, "/metadata/uid")
             );
-            return Err(Failure::precondition(resource, place.name(), &problem));
+            return Err(Failure::conflict(resource, place.name(), &problem));
         }
         let mut wrong = if of_status {
             Vec::new()
@@ -237,6 +259,14 @@ impl Api {
                 message: format!("Invalid value: \"{uid}\": field is immutable"),
             };
             wrong.push(one);
+        }
+        let gone = text(&new, "/metadata/deletionTimestamp");
+        if !gone.is_empty() && gone != text(&old, "/metadata/deletionTimestamp") {
+            wrong.push(Wrong {
+                reason: "FieldValueInvalid",
+                field: "metadata.deletionTimestamp".to_owned(),
+                message: format!("Invalid value: \"{gone}\": field is immutable"),
+            });
         }
         if !wrong.is_empty() {
             // Updates are checked twice, and say so twice.
@@ -349,6 +379,16 @@ fn default(kind: Kind, object: &mut Value) {
         Kind::Namespace => {
             set(object, &["spec", "finalizers"], json!(["kubernetes"]));
             object["status"] = json!({"phase": "Active"});
+            let name = text(object, "/metadata/name").to_owned();
+            set(
+                object,
+                &["metadata", "labels", "kubernetes.io/metadata.name"],
+                name,
+            );
+        }
+        Kind::PodDisruptionBudget => {
+            object["status"] = json!({"disruptionsAllowed": 0, "currentHealthy": 0,
+                "desiredHealthy": 0, "expectedPods": 0});
         }
         Kind::Node if object["spec"].is_null() => object["spec"] = json!({}),
         Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet
@@ -378,8 +418,15 @@ fn wrong(kind: Kind, object: &Value, old: Option<&Value>) -> Vec<Wrong> {
             wrong.push(Wrong {
                 reason: "FieldValueInvalid",
                 field: "spec".to_owned(),
-                message: "Invalid value: minAvailable and maxUnavailable cannot be both set"
-                    .to_owned(),
+                message: format!(
+                    "Invalid value: {{\"MinAvailable\":{},\"Selector\":{},\"MaxUnavailable\":{},\
+                     \"UnhealthyPodEvictionPolicy\":{}}}: minAvailable and maxUnavailable cannot be \
+                     both set",
+                    object["spec"]["minAvailable"],
+                    object["spec"]["selector"],
+                    object["spec"]["maxUnavailable"],
+                    object["spec"]["unhealthyPodEvictionPolicy"]
+                ),
             });
         }
         Kind::Pod => {

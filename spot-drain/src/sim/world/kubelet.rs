@@ -68,7 +68,7 @@ impl World {
         };
         let node = text(&pod, "/spec/nodeName").to_owned();
         let known = self.api.store.get(Kind::Node, &node).is_some();
-        if node.is_empty() || !known || self.silent.contains_key(&node) {
+        if node.is_empty() || !known || !self.pace.kubelets || self.silent.contains_key(&node) {
             return;
         }
         let uid = text(&pod, "/metadata/uid").to_owned();

@@ -45,6 +45,7 @@ impl World {
                 _ => {}
             }
         }
+        let going = own.iter().filter(|pod| is_terminating(pod)).count();
         let mut active: Vec<&Arc<Value>> = own
             .iter()
             .filter(|pod| !is_terminating(pod) && !is_ended(pod))
@@ -82,6 +83,7 @@ impl World {
         let mut new = (*owner).clone();
         new["status"] = json!({ "replicas": all, "readyReplicas": ready,
             "availableReplicas": ready, "fullyLabeledReplicas": all,
+            "terminatingReplicas": going,
             "observedGeneration": owner["metadata"]["generation"] });
         self.api.store.replace(Kind::ReplicaSet, new);
     }

@@ -23,7 +23,8 @@ pub const INSTANCE_ACTION: &str = "spot/instance-action";
 
 pub(crate) const TOKEN_PATH: &str = "/latest/api/token";
 pub(crate) const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
-pub(crate) const TOKEN_TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
+pub(crate) const TOKEN_TTL: HeaderName =
+    HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
 const AGENT: &str = concat!("spot-imds/", env!("CARGO_PKG_VERSION"));
 
 /// Puts an [`ImdsClient`] together.

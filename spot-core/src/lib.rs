@@ -13,7 +13,8 @@
 //!
 //! Nothing here knows Kubernetes, EC2 or HTTP: `spot-imds` and `spot-drain` do.
 //!
-//! Feature `mock` adds a `mockall` mock of every port for your own unit tests.
+//! Feature `mock` adds a `mockall` mock of every port for your own unit tests; feature `sim`
+//! adds what the simulators of the other crates share.
 //!
 //! # Example
 //! A worker that saves its work when the machine is to go:

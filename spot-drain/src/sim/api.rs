@@ -11,7 +11,9 @@ use spot_core::clock::Now;
 use super::access::{Access, Wish};
 use super::budget;
 use super::discovery;
-use super::failure::{Failure, respond};
+use super::failure::{Failure, Wrong, respond};
+use super::fields;
+use super::json::{has, text};
 use super::kind::Kind;
 use super::render::Form;
 use super::route::{Place, Query, Target, target};
@@ -94,10 +96,15 @@ impl Api {
     /// Answers a request; where a cache may answer (`resourceVersion=0`), with what it was
     /// `lag` versions ago.
     pub fn handle_stale(&mut self, request: &Request<Bytes>, now: Now, lag: u64) -> Answer {
+        let head = request.method() == Method::HEAD;
         self.answer(request, now, lag)
             .unwrap_or_else(|failure| Answer {
                 delay: failure.delay,
-                reply: Reply::Whole(failure.response()),
+                reply: Reply::Whole(if head {
+                    failure.response().map(|_| Bytes::new())
+                } else {
+                    failure.response()
+                }),
             })
     }
 
@@ -131,16 +138,30 @@ impl Api {
         let verb = verb(request.method(), &asked)?;
         let wish = Wish::new(verb, &asked.place);
         self.access.check(&wish)?;
+        if matches!(verb, "create" | "update") && !is_object(asked.media) {
+            return Err(Failure::new(415, "UnsupportedMediaType", UNKNOWN_FORMAT));
+        }
         let named = asked.place.name.is_some();
         match (verb, asked.place.subresource.as_deref()) {
             ("get", None | Some("status")) => self.get(&asked),
             ("list", None) => self.list(&asked),
             ("watch", None) => self.watch(asked),
             ("create", None) if !named => self.create(&asked),
-            ("create", Some("eviction")) if asked.place.kind == Kind::Pod => self.evict(&asked),
+            ("create", Some("eviction")) if asked.place.kind == Kind::Pod => {
+                let warnings = fields::check(&asked)?;
+                let mut answer = self.evict(&asked)?;
+                if let Reply::Whole(response) = &mut answer.reply {
+                    let headers = response.headers_mut();
+                    for warning in warnings {
+                        headers.append(header::WARNING, warning);
+                    }
+                }
+                Ok(answer)
+            }
+            ("create", Some("binding")) if asked.place.kind == Kind::Pod => self.bind(&asked),
             ("update" | "patch", None | Some("status")) if named => self.change(verb, &asked),
             ("delete", None) if named => self.delete(&asked),
-            (_, None | Some("status" | "eviction")) => Err(Failure::method()),
+            (_, None | Some("status" | "eviction" | "binding")) => Err(Failure::method()),
             _ => Err(Failure::unknown_path()),
         }
     }
@@ -156,7 +177,41 @@ impl Api {
                  couldn't get version/kind; json parse error: {error}"
             ))
         })?;
-        let allowed = self.access.allows(&Wish::reviewed(&review["spec"]));
+        let wrong = |field: &str, problem: &str| {
+            let wrong = Wrong {
+                reason: "FieldValueInvalid",
+                field: format!("spec.{field}"),
+                message: format!("Invalid value: {problem}"),
+            };
+            Failure::invalid("authorization.k8s.io", "", "", &[wrong])
+        };
+        let spec = &review["spec"];
+        match (
+            has(spec, "/resourceAttributes"),
+            has(spec, "/nonResourceAttributes"),
+        ) {
+            (false, false) => {
+                let problem = "null: exactly one of nonResourceAttributes or \
+                    resourceAttributes must be specified";
+                return Err(wrong("resourceAttributes", problem));
+            }
+            (true, true) => {
+                let (path, verb) = ("/nonResourceAttributes/path", "/nonResourceAttributes/verb");
+                let problem = format!(
+                    "{{\"Path\":\"{}\",\"Verb\":\"{}\"}}: cannot be specified in combination \
+                     with resourceAttributes",
+                    text(spec, path),
+                    text(spec, verb)
+                );
+                return Err(wrong("nonResourceAttributes", &problem));
+            }
+            _ => {}
+        }
+        let allowed = self.access.allows(&Wish::reviewed(spec));
+        if let Some(attributes) = review["spec"]["resourceAttributes"].as_object_mut() {
+            attributes.retain(|_, value| value != "");
+        }
+        review["metadata"] = json!({});
         review["kind"] = "SelfSubjectAccessReview".into();
         review["apiVersion"] = "authorization.k8s.io/v1".into();
         review["status"] = json!({ "allowed": allowed });
@@ -224,6 +279,14 @@ impl From<Response<Bytes>> for Answer {
             delay: Duration::ZERO,
         }
     }
+}
+
+const UNKNOWN_FORMAT: &str = "the body of the request was in an unknown format - accepted media \
+    types include: application/json, application/yaml, application/vnd.kubernetes.protobuf";
+
+/// Whether a body of a media type may hold an object; one that says nothing is JSON.
+fn is_object(media: &str) -> bool {
+    matches!(media, "" | "application/json")
 }
 
 /// The verb as authorization names it.

@@ -46,7 +46,10 @@ pub(crate) fn document(path: &str, now: Now) -> Response<Bytes> {
                 (Some("apis"), Some(name), Some("v1"), None) if Kind::groups().contains(&name) => {
                     resources(name)
                 }
-                (Some("api"), Some("v1"), ..) => Failure::unknown_path().response(),
+                (Some("api"), ..) => Failure::unknown_path().response(),
+                (Some("apis"), Some(name), ..) if Kind::groups().contains(&name) => {
+                    Failure::unknown_path().response()
+                }
                 _ => answer(404, "text/plain; charset=utf-8", "404 page not found\n"),
             }
         }
@@ -90,6 +93,10 @@ fn resources(group: &str) -> Response<Bytes> {
                 json!({ "name": "pods/eviction", "singularName": "", "namespaced": true,
                 "group": "policy", "version": "v1", "kind": "Eviction", "verbs": ["create"] }),
             );
+            all.push(
+                json!({ "name": "pods/binding", "singularName": "", "namespaced": true,
+                "kind": "Binding", "verbs": ["create"] }),
+            );
         }
     }
     let version = if group.is_empty() {
@@ -97,7 +104,10 @@ fn resources(group: &str) -> Response<Bytes> {
     } else {
         format!("{group}/v1")
     };
-    let body = json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version,
-        "resources": all });
+    let mut body = json!({ "kind": "APIResourceList", "groupVersion": version, "resources": all });
+    // The core group is older than this member.
+    if !group.is_empty() {
+        body["apiVersion"] = "v1".into();
+    }
     respond(200, &body)
 }

@@ -111,6 +111,16 @@ pub(crate) fn set_condition(
     true
 }
 
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
 /// What is wrong with a text that is no JSON, as the server's parser says it.
 pub(crate) fn parse_error(bytes: &[u8], error: &serde_json::Error) -> String {
     match bytes.iter().find(|b| !b.is_ascii_whitespace()) {

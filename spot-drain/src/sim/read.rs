@@ -57,15 +57,10 @@ struct Token {
 
 impl Token {
     fn write(&self) -> String {
-        use std::fmt::Write as _;
-        let mut out = self
+        let version = self
             .version
             .map_or_else(|| "now".to_owned(), |v| v.to_string());
-        out.push('.');
-        for byte in self.after.bytes() {
-            let _ = write!(out, "{byte:02x}");
-        }
-        out
+        format!("{version}.{}", super::json::hex(self.after.as_bytes()))
     }
 
     fn read(text: &str) -> Option<Self> {
@@ -112,6 +107,10 @@ impl Api {
             return Err(Failure::too_new(wanted, now));
         }
         let token = query.get("continue");
+        if !token.is_empty() && wanted.is_some_and(|wanted| wanted > 0) {
+            let message = "specifying resource version is not allowed when using continue";
+            return Err(Failure::bad(message));
+        }
         let exact = query.get("resourceVersionMatch") == "Exact"
             || (limit.is_some() && query.get("resourceVersionMatch").is_empty());
         let (objects, version, after): (Objects, u64, String) = if !token.is_empty() {

@@ -129,14 +129,15 @@ impl Query {
         matches!(self.get(key), "true" | "1")
     }
 
-    /// A number; an unusable one is refused in the words of the server's parser.
+    /// A number; one below zero is none, and an unusable one is refused in the words of the server's parser.
     pub(crate) fn number(&self, key: &str) -> Result<Option<u64>, Failure> {
         let text = self.get(key);
         if text.is_empty() {
             return Ok(None);
         }
         let problem = || format!("strconv.ParseInt: parsing \"{text}\": invalid syntax");
-        text.parse().map(Some).map_err(|_| Failure::bad(problem()))
+        let number: i64 = text.parse().map_err(|_| Failure::bad(problem()))?;
+        Ok(u64::try_from(number).ok())
     }
 }
 

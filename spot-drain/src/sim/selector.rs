@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::check::{LABEL, is_label_value};
 use super::failure::Failure;
 use super::json::{list, text};
 use super::kind::Kind;
@@ -13,16 +14,21 @@ enum Requirement {
     NotIn(String, Vec<String>),
     Exists(String),
     Missing(String),
+    Greater(String, i64),
+    Less(String, i64),
 }
 
 impl Requirement {
     fn holds(&self, labels: &Value) -> bool {
         let value = |key: &String| labels.get(key).and_then(Value::as_str);
+        let number = |value: Option<&str>| value?.parse::<i64>().ok();
         match self {
             Self::In(key, values) => value(key).is_some_and(|v| values.iter().any(|w| w == v)),
             Self::NotIn(key, values) => !value(key).is_some_and(|v| values.iter().any(|w| w == v)),
             Self::Exists(key) => value(key).is_some(),
             Self::Missing(key) => value(key).is_none(),
+            Self::Greater(key, than) => number(value(key)).is_some_and(|v| v > *than),
+            Self::Less(key, than) => number(value(key)).is_some_and(|v| v < *than),
         }
     }
 }
@@ -118,14 +124,20 @@ fn requirement(part: &str) -> Result<Requirement, String> {
     if let Some((left, right)) = part.split_once("!=") {
         return Ok(Requirement::NotIn(
             identifier(left)?,
-            vec![right.trim().to_owned()],
+            vec![label_value(left, right)?],
         ));
     }
     if let Some((left, right)) = part.split_once("==").or_else(|| part.split_once('=')) {
         return Ok(Requirement::In(
             identifier(left)?,
-            vec![right.trim().to_owned()],
+            vec![label_value(left, right)?],
         ));
+    }
+    if let Some((left, right)) = part.split_once('>') {
+        return Ok(Requirement::Greater(identifier(left)?, bound(right)?));
+    }
+    if let Some((left, right)) = part.split_once('<') {
+        return Ok(Requirement::Less(identifier(left)?, bound(right)?));
     }
     if let Some((left, right)) = part.split_once('(') {
         let Some(inner) = right.trim().strip_suffix(')') else {
@@ -143,6 +155,27 @@ fn requirement(part: &str) -> Result<Requirement, String> {
         };
     }
     Ok(Requirement::Exists(identifier(part)?))
+}
+
+fn label_value(key: &str, value: &str) -> Result<String, String> {
+    let (key, value) = (key.trim(), value.trim());
+    if value.starts_with('=') {
+        return Err("found '=', expected: identifier".to_owned());
+    }
+    if is_label_value(value) {
+        return Ok(value.to_owned());
+    }
+    Err(format!(
+        "values[0][{key}]: Invalid value: \"{value}\": {LABEL}"
+    ))
+}
+
+fn bound(value: &str) -> Result<i64, String> {
+    let value = value.trim();
+    let why = "for 'Gt', 'Lt' operators, the value must be an integer";
+    value
+        .parse()
+        .map_err(|_| format!("values[0]: Invalid value: \"{value}\": {why}"))
 }
 
 fn identifier(key: &str) -> Result<String, String> {
@@ -208,7 +241,7 @@ mod tests {
 
     #[test]
     fn label_queries_of_every_form() {
-        let web = json!({"app": "web", "tier": "front"});
+        let web = json!({"app": "web", "tier": "front", "weight": "9"});
         for query in [
             "",
             "app=web",
@@ -221,6 +254,8 @@ mod tests {
             "gone notin (x)",
             "gone!=x",
             "app in (web),tier=front,!gone",
+            "weight>3",
+            "weight<10,weight>8",
         ] {
             assert!(holds(query, &web), "{query}");
         }
@@ -238,7 +273,15 @@ mod tests {
 
     #[test]
     fn label_queries_that_cannot_be_read() {
-        for query in ["!!", "app in (web", "app near (web)", "=x"] {
+        for query in [
+            "!!",
+            "app in (web",
+            "app near (web)",
+            "=x",
+            "app===x",
+            "app=a/b",
+            "w>x",
+        ] {
             assert_eq!(Labels::parse(query).unwrap_err().code, 400, "{query}");
         }
     }

@@ -124,8 +124,8 @@ impl Store {
         self.all(kind).get(key)
     }
 
-    /// Puts a new object in, with its UID, version and time of creation.
-    pub(crate) fn insert(&mut self, kind: Kind, mut object: Value, now: Timestamp) -> Arc<Value> {
+    /// Gives a new object its UID and its time of creation.
+    pub(crate) fn identified(&mut self, kind: Kind, mut object: Value, now: Timestamp) -> Value {
         let uid = self.uid();
         set(&mut object, &["metadata", "uid"], uid);
         set(
@@ -136,6 +136,12 @@ impl Store {
         if kind.resource().generation {
             set(&mut object, &["metadata", "generation"], 1);
         }
+        object
+    }
+
+    /// Puts a new object in, with its UID, version and time of creation.
+    pub(crate) fn insert(&mut self, kind: Kind, object: Value, now: Timestamp) -> Arc<Value> {
+        let object = self.identified(kind, object, now);
         let object = self.versioned(object);
         let key = key_of(&object);
         self.keep(kind, key.clone(), Arc::clone(&object));

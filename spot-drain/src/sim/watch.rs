@@ -10,10 +10,11 @@ use spot_core::clock::Now;
 use tokio::time::Instant;
 
 use super::api::{Answer, Api, Asked, Reply};
-use super::failure::Failure;
+use super::failure::{Failure, Wrong};
 use super::kind::Kind;
 use super::read::{Filter, version};
 use super::render::Form;
+use super::route::Query;
 use super::store::{Change, What};
 
 /// How long a watch stays open that asks for no time.
@@ -50,6 +51,28 @@ pub enum Followed {
     Ended,
 }
 
+/// Initial events are asked for with the match that they need, and that with them.
+fn check_match(query: &Query) -> Result<(), Failure> {
+    let wanted = query.get("resourceVersionMatch");
+    let why = if query.flag("sendInitialEvents") {
+        if wanted == "NotOlderThan" {
+            return Ok(());
+        }
+        "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+    } else {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+    };
+    let wrong = Wrong {
+        reason: "FieldValueForbidden",
+        field: "resourceVersionMatch".to_owned(),
+        message: format!("Forbidden: {why}"),
+    };
+    Err(Failure::invalid("meta.k8s.io", "ListOptions", "", &[wrong]))
+}
+
 fn line(kind: &str, object: &Value) -> Bytes {
     let mut line = json!({ "type": kind, "object": object }).to_string();
     line.push('\n');
@@ -63,16 +86,11 @@ impl Api {
         let from = version(&asked, "").map_err(|failure| failure.unexplained(500))?;
         let from = from.filter(|v| *v > 0);
         let query = &asked.query;
+        check_match(query)?;
         let marks = query.flag("allowWatchBookmarks");
         let (position, mut first) = match from {
-            Some(from) if !query.flag("sendInitialEvents") => {
-                if from < self.store.compacted() {
-                    let oldest = self.store.compacted();
-                    let message = format!("too old resource version: {from} ({oldest})");
-                    return Err(Failure::expired(message));
-                }
-                (from, VecDeque::new())
-            }
+            // One that is too old is told so by its first event.
+            Some(from) if !query.flag("sendInitialEvents") => (from, VecDeque::new()),
             _ => {
                 let objects = self.store.all(asked.place.kind).values();
                 let first = objects

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::api::{Answer, Api, Asked};
+use super::check;
 use super::failure::{Failure, Wrong, respond};
-use super::json::{has, is_terminating, list, number, parse_error, set, text, unset};
+use super::json::{has, hex, is_terminating, list, number, parse_error, set, text, unset};
 use super::kind::Kind;
 use super::patch;
 use super::render::stored_event;
@@ -32,7 +33,7 @@ pub(crate) fn body(bytes: &Bytes, kind: &str, versions: &[&str]) -> Result<Value
     let read: Result<Value, _> = serde_json::from_slice(bytes);
     let object = read.map_err(|error| {
         let problem = parse_error(bytes, &error);
-        let hex: String = bytes.iter().take(64).map(|b| format!("{b:02x}")).collect();
+        let hex = hex(&bytes[..bytes.len().min(64)]);
         Failure::bad(format!(
             "the object provided is unrecognized (must be of type {kind}): couldn't get \
              version/kind; json parse error: {problem} ({hex})"
@@ -129,6 +130,20 @@ impl Api {
         let versions = if events { "events.k8s.io/v1" } else { &version };
         let mut object = body(asked.body, resource.name, &[versions])?;
         if events {
+            let wanted = [
+                "action",
+                "reason",
+                "reportingController",
+                "reportingInstance",
+            ];
+            let missing = wanted
+                .iter()
+                .filter(|field| text(&object, &format!("/{field}")).is_empty());
+            let missing: Vec<Wrong> = missing.map(|field| check::required(field)).collect();
+            if !missing.is_empty() {
+                let name = text(&object, "/metadata/name");
+                return Err(Failure::invalid("", resource.name, name, &missing));
+            }
             object = stored_event(&object);
         }
         let dry = dry_run(&[asked.query.get("dryRun")], "CreateOptions")?;
@@ -146,12 +161,16 @@ impl Api {
             );
         }
         let stem = text(&object, "/metadata/generateName").to_owned();
+        let called = match text(&object, "/metadata/name") {
+            "" => stem.as_str(),
+            name => name,
+        };
+        self.check_namespace(asked, called)?;
         if text(&object, "/metadata/name").is_empty() && !stem.is_empty() {
             let name = format!("{stem}{}", self.store.suffix());
             set(&mut object, &["metadata", "name"], name);
         }
         let name = text(&object, "/metadata/name").to_owned();
-        self.check_namespace(asked, &name)?;
         for field in [
             "uid",
             "resourceVersion",
@@ -166,7 +185,7 @@ impl Api {
             unset(&mut object, &["status"]);
         }
         default(kind, &mut object);
-        let wrong = wrong(kind, &object, None);
+        let wrong = check::made(kind, &object);
         if !wrong.is_empty() {
             return Err(Failure::invalid(
                 resource.group,
@@ -180,7 +199,7 @@ impl Api {
             return Err(Failure::exists(resource, &name, is_terminating(old)));
         }
         let made = if dry {
-            Arc::new(object)
+            Arc::new(self.store.identified(kind, object, asked.now.wall))
         } else {
             self.store.insert(kind, object, asked.now.wall)
         };
@@ -208,8 +227,7 @@ impl Api {
         let read = if verb == "patch" {
             None
         } else {
-            let object = body(asked.body, resource.name, &[&resource.api_version()])?;
-            Some(object)
+            Some(body(asked.body, resource.name, &[&resource.api_version()])?)
         };
         let old = self
             .store
@@ -228,6 +246,10 @@ impl Api {
             )));
         }
         let version = text(&new, "/metadata/resourceVersion");
+        if !version.is_empty() && version.parse::<u64>().is_err() {
+            let message = format!("strconv.ParseUint: parsing \"{version}\": invalid syntax");
+            return Err(Failure::new(500, "", message));
+        }
         if !version.is_empty() && version != text(&old, "/metadata/resourceVersion") {
             return Err(Failure::modified(resource, place.name()));
         }
@@ -247,45 +269,31 @@ impl Api {
             );
             return Err(Failure::conflict(resource, place.name(), &problem));
         }
-        let mut wrong = if of_status {
-            Vec::new()
+        let wrong = if of_status {
+            check::status(kind, &new)
         } else {
-            wrong(kind, &new, Some(&old))
+            check::changed(kind, &new, &old)
         };
-        if !uid.is_empty() && uid != text(&old, "/metadata/uid") {
-            let one = Wrong {
-                reason: "FieldValueInvalid",
-                field: "metadata.uid".to_owned(),
-                message: format!("Invalid value: \"{uid}\": field is immutable"),
-            };
-            wrong.push(one);
-        }
-        let gone = text(&new, "/metadata/deletionTimestamp");
-        if !gone.is_empty() && gone != text(&old, "/metadata/deletionTimestamp") {
-            wrong.push(Wrong {
-                reason: "FieldValueInvalid",
-                field: "metadata.deletionTimestamp".to_owned(),
-                message: format!("Invalid value: \"{gone}\": field is immutable"),
-            });
-        }
         if !wrong.is_empty() {
-            // Updates are checked twice, and say so twice.
-            let twice: Vec<Wrong> = wrong.iter().flat_map(|w| [w.clone(), w.clone()]).collect();
             return Err(Failure::invalid(
                 resource.group,
                 resource.name,
                 place.name(),
-                &twice,
+                &wrong,
             ));
         }
         settle(kind, of_status, &mut new, &old);
         if dry {
             return Ok(respond(200, &asked.form.one(asked, &new)).into());
         }
-        let new = self.store.replace(kind, new);
         if is_done(&new) {
+            // What was only held by its finalizers goes without another version.
             self.store.remove(kind, &place.key());
+            let version = old["metadata"]["resourceVersion"].clone();
+            set(&mut new, &["metadata", "resourceVersion"], version);
+            return Ok(respond(200, &asked.form.one(asked, &new)).into());
         }
+        let new = self.store.replace(kind, new);
         Ok(respond(200, &asked.form.one(asked, &new)).into())
     }
 }
@@ -355,8 +363,28 @@ fn settle(kind: Kind, of_status: bool, new: &mut Value, old: &Value) {
             unset(new, &["spec", "unschedulable"]);
         }
     }
+    if kind == Kind::PodDisruptionBudget {
+        complete(new);
+    }
     keep_identity(new, old);
     count_generation(kind, new, old);
+}
+
+/// A budget's status has all its numbers, but for a generation of zero.
+fn complete(budget: &mut Value) {
+    for field in [
+        "disruptionsAllowed",
+        "currentHealthy",
+        "desiredHealthy",
+        "expectedPods",
+    ] {
+        if !has(budget, &format!("/status/{field}")) {
+            set(budget, &["status", field], 0);
+        }
+    }
+    if number(budget, "/status/observedGeneration") == Some(0) {
+        unset(budget, &["status", "observedGeneration"]);
+    }
 }
 
 /// What a new object has that says nothing about it.
@@ -397,83 +425,5 @@ fn default(kind: Kind, object: &mut Value) {
             set(object, &["spec", "replicas"], 1);
         }
         _ => {}
-    }
-}
-
-/// What is wrong with an object, as far as a drain can come across it.
-fn wrong(kind: Kind, object: &Value, old: Option<&Value>) -> Vec<Wrong> {
-    let mut wrong = Vec::new();
-    if text(object, "/metadata/name").is_empty() && old.is_none() {
-        wrong.push(Wrong {
-            reason: "FieldValueRequired",
-            field: "metadata.name".to_owned(),
-            message: "Required value: name or generateName is required".to_owned(),
-        });
-    }
-    match kind {
-        Kind::Node => wrong_taints(object, &mut wrong),
-        Kind::PodDisruptionBudget
-            if has(object, "/spec/minAvailable") && has(object, "/spec/maxUnavailable") =>
-        {
-            wrong.push(Wrong {
-                reason: "FieldValueInvalid",
-                field: "spec".to_owned(),
-                message: format!(
-                    "Invalid value: {{\"MinAvailable\":{},\"Selector\":{},\"MaxUnavailable\":{},\
-                     \"UnhealthyPodEvictionPolicy\":{}}}: minAvailable and maxUnavailable cannot be \
-                     both set",
-                    object["spec"]["minAvailable"],
-                    object["spec"]["selector"],
-                    object["spec"]["maxUnavailable"],
-                    object["spec"]["unhealthyPodEvictionPolicy"]
-                ),
-            });
-        }
-        Kind::Pod => {
-            let node = |pod: &Value| text(pod, "/spec/nodeName").to_owned();
-            if old.is_some_and(|old| node(old) != node(object)) {
-                wrong.push(Wrong {
-                    reason: "FieldValueForbidden",
-                    field: "spec".to_owned(),
-                    message: "Forbidden: pod updates may not change fields other than \
-                        `spec.containers[*].image`,`spec.initContainers[*].image`,\
-                        `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to \
-                        existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to \
-                        be set to 1 if it was previously negative)"
-                        .to_owned(),
-                });
-            }
-        }
-        _ => {}
-    }
-    wrong
-}
-
-fn wrong_taints(node: &Value, wrong: &mut Vec<Wrong>) {
-    let taints = list(node, "/spec/taints");
-    for (at, taint) in taints.iter().enumerate() {
-        let (key, effect) = (text(taint, "/key"), text(taint, "/effect"));
-        if !matches!(effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute") {
-            wrong.push(Wrong {
-                reason: "FieldValueNotSupported",
-                field: format!("metadata.taints[{at}].effect"),
-                message: format!(
-                    "Unsupported value: \"{effect}\": supported values: \"NoSchedule\", \
-                     \"PreferNoSchedule\", \"NoExecute\""
-                ),
-            });
-        }
-        let same = |t: &Value| text(t, "/key") == key && text(t, "/effect") == effect;
-        if taints[..at].iter().any(same) {
-            let value = text(taint, "/value");
-            wrong.push(Wrong {
-                reason: "FieldValueDuplicate",
-                field: format!("metadata.taints[{at}]"),
-                message: format!(
-                    "Duplicate value: {{\"Key\":\"{key}\",\"Value\":\"{value}\",\"Effect\":\
-                     \"{effect}\",\"TimeAdded\":null}}: taints must be unique by key and effect pair"
-                ),
-            });
-        }
     }
 }

@@ -32,10 +32,10 @@
 //! - Only JSON; no protobuf, no YAML, no server-side apply (415), no `managedFields`.
 //! - No authentication and no RBAC objects: [`Api::access`] refuses what it is told to.
 //! - No admission but the namespace's life cycle; objects are checked as far as a drain can
-//!   meet it (names, taints, both bounds of a budget, a pod's node), unknown fields are kept,
-//!   and types are not checked.
+//!   meet it (names, labels, taints, a budget's numbers, what a pod or a node may not change).
+//! - Unknown fields are kept and types are not checked, but for an eviction's.
 //! - Objects have few defaults; a pod gets no service account volume.
-//! - No `deletecollection`, `scale`, `binding`, `log`, `exec` or `proxy`; kinds as in [`Kind`].
+//! - No `deletecollection`, `scale`, `log`, `exec` or `proxy`; kinds as in [`Kind`].
 //! - Concurrent evictions under one budget never conflict: requests are taken one by one.
 //! - A list's `continue` token has another form; a version that is too new is refused after
 //!   three seconds, as the server does, and never awaited.
@@ -51,12 +51,15 @@
 
 mod access;
 mod api;
+mod bind;
 mod budget;
+mod check;
 mod delete;
 mod discovery;
 mod evict;
 mod failure;
 mod fault;
+mod fields;
 mod json;
 mod kind;
 mod listen;

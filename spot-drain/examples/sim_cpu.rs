@@ -10,7 +10,7 @@ use spot_core::drainer::Order;
 use spot_core::notice::{Notice, NoticeId, NoticeKind};
 use spot_drain::cluster::Cluster;
 use spot_drain::driver::NodeDrainer;
-use spot_drain::sim::{Budget, Node, Sim, Workload, World};
+use spot_drain::sim::{Budget, Kind, Node, Sim, Workload, World};
 use tokio::time::Instant;
 
 /// How often the drain is run; the first is left out.
@@ -62,6 +62,15 @@ async fn drain() -> Result<(Duration, usize, Duration), Box<dyn std::error::Erro
         .workload(stuck.budget(Budget::max_unavailable("0")))
         .build(Instant::now());
     let sim = Sim::new(world);
+    sim.with(|world| {
+        let now = world.at(Instant::now());
+        if let Some(node) = world.api().object(Kind::Node, "spot-1") {
+            // Or the replacements would come back, and be evicted again, and again.
+            let mut node = (*node).clone();
+            node["spec"]["unschedulable"] = true.into();
+            world.api_mut().put(Kind::Node, node, now);
+        }
+    });
     let cluster = Cluster::from_client(sim.client());
     let (began, wall) = (Instant::now(), jiff::Timestamp::UNIX_EPOCH);
     let deadline = wall + jiff::SignedDuration::from_mins(2);

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::check::{LABEL, is_label_value};
 use super::failure::Failure;
-use super::json::{list, text};
+use super::json::{list, member, text};
 use super::kind::Kind;
 
 /// One requirement on an object's labels.
@@ -217,7 +217,7 @@ impl Fields {
 
     pub(crate) fn matches(&self, object: &Value) -> bool {
         self.0.iter().all(|(at, wanted, equal)| {
-            let found = match object.pointer(at) {
+            let found = match member(object, at) {
                 Some(Value::String(text)) => text == wanted,
                 Some(Value::Bool(yes)) => yes.to_string() == *wanted,
                 // Fields are read from typed objects: a missing flag is false.

@@ -48,6 +48,8 @@
 //! - Nothing is garbage collected when its owner goes; `NoExecute` deletes no pods.
 //! - Kubelets run one process per pod, know no probes or hooks, and restart nothing.
 //! - Events are objects without a time to live.
+//! - Events read through `events.k8s.io` lack the `deprecated*` members.
+//! - [`WatchFault`]'s delay holds back each batch of events in turn.
 
 mod access;
 mod api;

@@ -19,7 +19,7 @@
 //! | the node not read yet | notices wait |
 //! | the node another machine's | notices wait, what was asked for is given up, a running drain stops, nothing is released |
 //!
-//! Notices are compared by their response first, then by kind ([`NoticeKind`]'s order).
+//! Notices are compared by their response first, then by kind ([`NoticeKind`](crate::notice::NoticeKind)'s order).
 
 use std::collections::BTreeMap;
 

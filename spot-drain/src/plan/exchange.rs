@@ -34,7 +34,7 @@ pub enum Input {
     Nearer(Instant),
     /// Stop.
     Cancelled,
-    /// The time of [`Plan::next_wake`] has come.
+    /// The time of [`Plan::next_wake`](super::Plan::next_wake) has come.
     Woken,
 }
 

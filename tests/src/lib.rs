@@ -32,6 +32,7 @@ pub mod metadata_mock;
 pub mod plain_http;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod rbac;
 pub mod resources;
 pub mod scratch;

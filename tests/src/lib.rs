@@ -35,9 +35,11 @@ pub mod process;
 pub mod proxy;
 pub mod rbac;
 pub mod resources;
+pub mod scenario;
 pub mod scratch;
 pub mod tools;
 pub mod trail;
 pub mod wait;
+pub mod webhook;
 
 pub use error::{Error, Result};

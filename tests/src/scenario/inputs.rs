@@ -44,31 +44,34 @@ pub(super) async fn budgets_that_select_nothing_or_cannot_be_read(stage: &Stage)
             {"key": "app", "operator": "NotIn", "values": ["web"]},
         ]}},
     });
-    stage
-        .cluster
-        .make::<PodDisruptionBudget>(contradiction)
-        .await?;
+    let make = stage.cluster.make::<PodDisruptionBudget>(contradiction);
+    make.await?;
+    // Budgets are asked for at the latest where one is in the way.
+    let held = Workload::new("held", 2).exit_after(0.2);
+    stage.cluster.deploy_on(&doomed, &held).await?;
+    stage.cluster.budget(&held, Budget::MinAvailable(2)).await?;
+    stage.cluster.wait_budget("held", 0).await?;
     let selector = json!({"matchExpressions": [{"key": "app", "operator": "Near", "values": []}]});
     let budget = json!({"metadata": {"namespace": stage.cluster.namespace(), "name": "odd"},
         "spec": {"minAvailable": "a few", "selector": selector},
         "status": {"disruptionsAllowed": -7}});
     let list = json!({"kind": "PodDisruptionBudgetList", "apiVersion": "policy/v1",
         "metadata": {"resourceVersion": "1"}, "items": [budget, {}, {"metadata": {}}]});
-    for body in [list.to_string(), "[not json".to_owned()] {
-        let odd = Rule::always(answer(200, None, body)).on([Call::ListBudgets]);
-        stage.set_faults(Script::new().rule(odd));
-        stage.cluster.wait_ready("web", 3).await?;
-        let drained = stage.drain(&doomed).window(10).run().await?;
-        assert_eq!(
-            drained.report.outcome,
-            DrainOutcome::Complete,
-            "{}",
-            drained.report
-        );
-        assert_eq!(drained.report.pods.len(), drained.pods("web").len());
-        // For the second round they come back.
-        stage.cluster.cordon(&doomed.name, false).await?;
-    }
+    let not_json = Rule::always(answer(200, None, "[not json")).times(1);
+    let odd = Rule::always(answer(200, None, list.to_string()));
+    let calls = [Call::ListBudgets];
+    stage.set_faults(Script::new().rule(not_json.on(calls)).rule(odd.on(calls)));
+    let drained = stage.drain(&doomed).window(10).run().await?;
+    assert!(!drained.calls(Call::ListBudgets).is_empty(), "it read them");
+    assert!(drained.all_gone("web", 3), "{}", drained.report);
+    let held = drained.pods("held");
+    assert_eq!(held.len(), 2, "{}", drained.report);
+    let is_blocked = |outcome: &PodOutcome| matches!(outcome, PodOutcome::Blocked { .. });
+    assert!(
+        held.iter().all(|pod| is_blocked(&pod.outcome)),
+        "{}",
+        drained.report
+    );
     Ok(())
 }
 

@@ -126,9 +126,9 @@ pub(super) async fn the_shipping_binary_killed_twice_converges(stage: &Stage) ->
     first.handler.process().kill()?;
 
     let second = again(plane, &first, &doomed).await?;
-    let carried_on = says("carrying on what an earlier process began");
+    let drains = says("drain started");
     second
-        .wait_for_log("that it is carried on", secs(30), carried_on)
+        .wait_for_log("that it drains", secs(30), drains)
         .await?;
     second.process().kill()?;
 

@@ -31,7 +31,7 @@ pub enum Kind {
 }
 
 /// What the drainer's user may do: all that a handler needs, but for what is said here.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rights {
     without: Vec<(&'static str, &'static str)>,
     delete: bool,

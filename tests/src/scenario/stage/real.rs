@@ -8,7 +8,7 @@ use kube::Client;
 use serde_json::json;
 use spot_core::clock::{SystemClock, WallClock};
 use spot_drain::{cluster::Cluster as Connection, sim::Faults};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::{Ground, Rights};
 use crate::{
@@ -25,6 +25,8 @@ pub(super) struct Real {
     plane: &'static ControlPlane,
     admin: Client,
     proxy: Proxy,
+    /// One for all who have the same rights.
+    users: Mutex<Vec<(Rights, String)>>,
 }
 
 impl Real {
@@ -37,17 +39,26 @@ impl Real {
             .await?;
         let cluster = Cluster::create(&admin, name).await?;
         let proxy = Proxy::start(&plane.config("admin")?).await?;
-        Ok((
-            Self {
-                plane,
-                admin,
-                proxy,
-            },
-            cluster,
-        ))
+        let real = Self {
+            plane,
+            admin,
+            proxy,
+            users: Mutex::default(),
+        };
+        Ok((real, cluster))
     }
 
     async fn user(&self, rights: &Rights) -> Result<String> {
+        let mut users = self.users.lock().await;
+        if let Some((_, user)) = users.iter().find(|(known, _)| known == rights) {
+            return Ok(user.clone());
+        }
+        let user = self.new_user(rights).await?;
+        users.push((rights.clone(), user.clone()));
+        Ok(user)
+    }
+
+    async fn new_user(&self, rights: &Rights) -> Result<String> {
         if rights.without.is_empty() && !rights.delete {
             return self.plane.take_handler_user();
         }

@@ -3,12 +3,17 @@
 //! `cargo run -p spot-tests --bin bench -- NAME`; compare ratios of one run, not seconds of two
 //! machines. Times are the audit log's wherever it can tell them.
 
+mod blocked;
+mod bystander;
 mod cordon;
 mod drain;
 mod fixture;
 mod floor;
 mod footprint;
+mod one_budget;
+mod outage;
 mod sheet;
+mod zone;
 
 use clap::{Parser, Subcommand};
 use spot_tests::{Result, handler};
@@ -30,6 +35,14 @@ enum What {
     Cordon(cordon::Options),
     /// Size, memory and idle CPU
     Footprint(footprint::Options),
+    /// Ten pods that a closed budget holds for two minutes, and ten free ones
+    Blocked(blocked::Options),
+    /// All pods of a node under one budget that allows one disruption at a time
+    OneBudget(one_budget::Options),
+    /// An API server that is away for twenty seconds of the drain, or to its end
+    Outage(outage::Options),
+    /// A zone's worth of nodes, reclaimed at one moment
+    Zone(zone::Options),
 }
 
 #[tokio::main]
@@ -41,5 +54,9 @@ async fn main() -> Result<()> {
         What::Floor(options) => floor::run(&fixture::plane().await?, &options).await,
         What::Cordon(options) => cordon::run(&fixture::plane().await?, &options).await,
         What::Footprint(options) => footprint::run(&fixture::plane().await?, &options).await,
+        What::Blocked(options) => blocked::run(&fixture::plane().await?, &options).await,
+        What::OneBudget(options) => one_budget::run(&fixture::plane().await?, &options).await,
+        What::Outage(options) => outage::run(&options).await,
+        What::Zone(options) => zone::run(&fixture::plane().await?, &options).await,
     }
 }

@@ -45,7 +45,7 @@ pub(crate) async fn run(plane: &ControlPlane, options: &Options) -> Result<()> {
         .await?;
 
     let notice = notice(plane, &node).await?;
-    let (end, slack) = drained(&notice).await?;
+    let drained = drained(&notice).await?;
     let requests = notice.requests(plane).await?;
     let figures = notice.figures(plane).await?;
     if figures.evicted != FREE {
@@ -68,8 +68,11 @@ pub(crate) async fn run(plane: &ControlPlane, options: &Options) -> Result<()> {
         sheet::fact("refused evictions", figures.refused);
     }
     sheet::fact("API requests in all", figures.requests);
-    sheet::fact("drain returned after", sheet::time(Some(end)));
-    sheet::fact("time left to the deadline then", sheet::time(Some(slack)));
+    sheet::fact("drain returned after", sheet::time(Some(drained.elapsed)));
+    sheet::fact(
+        "time left to the deadline then",
+        sheet::time(Some(drained.slack)),
+    );
     println!("\n{:?}", tally(&requests));
     cluster.delete().await
 }

@@ -26,7 +26,7 @@ pub(crate) async fn run(plane: &ControlPlane, options: &Options) -> Result<()> {
     for &pods in &options.pods {
         let (cluster, node) = full_node(plane, pods, exit_after).await?;
         let notice = notice(plane, &node).await?;
-        let (end, _) = drained(&notice).await?;
+        let end = drained(&notice).await?.elapsed;
         let figures = notice.figures(plane).await?;
         row("ours", pods, &figures, end)?;
         println!("|  | | | | {:?} |", tally(&notice.requests(plane).await?));

@@ -58,8 +58,18 @@ pub(crate) async fn notice(plane: &ControlPlane, node: &Node) -> Result<Interrup
     Interruption::announce(plane, node, UNTIL_NOTICE, TWO_MINUTES, |flags| flags).await
 }
 
-/// Waits for the end of the drain. How long it took, and how long before the deadline it was.
-pub(crate) async fn drained(notice: &Interruption) -> Result<(Duration, Duration)> {
+/// How a drain ended.
+pub(crate) struct Drained {
+    /// How long it took.
+    pub(crate) elapsed: Duration,
+    /// What was left to the deadline then; zero if it was past.
+    pub(crate) slack: Duration,
+    /// Whether no pod was left behind.
+    pub(crate) complete: bool,
+}
+
+/// Waits for the end of the drain.
+pub(crate) async fn drained(notice: &Interruption) -> Result<Drained> {
     let line = notice.finished(TWO_MINUTES + LATE).await?;
     let seconds = |key: &str| {
         line[key]
@@ -67,7 +77,11 @@ pub(crate) async fn drained(notice: &Interruption) -> Result<(Duration, Duration
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             .unwrap_or_default()
     };
-    Ok((seconds("elapsed"), seconds("slack")))
+    Ok(Drained {
+        elapsed: seconds("elapsed"),
+        slack: seconds("slack"),
+        complete: line["outcome"] == "complete",
+    })
 }
 
 /// A bench that did not go as it must, so that its figures say nothing.

@@ -42,7 +42,7 @@ pub(crate) async fn run(plane: &ControlPlane, options: &Options) -> Result<()> {
     println!("|---|---|---|---|---|---|");
     let (cluster, node) = guarded(plane, options).await?;
     let notice = notice(plane, &node).await?;
-    let (end, _) = drained(&notice).await?;
+    let end = drained(&notice).await?.elapsed;
     row("ours", &notice.figures(plane).await?, end);
     cluster.delete().await?;
 

@@ -83,7 +83,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
             }
             Away::BlackHole => {
                 plane.pause(Part::ApiServer)?;
-                black_hole(drained(&notice).await?.1);
+                black_hole(drained(&notice).await?.slack);
             }
         }
     }
@@ -122,7 +122,7 @@ async fn returned(
     })
     .await?;
     let opened = wall_now();
-    let (end, _) = drained(notice).await?;
+    let end = drained(notice).await?.elapsed;
 
     let shows_at = notice.metadata.notice().map(|notice| notice.shows_at);
     let away = between(after(shows_at.unwrap_or(back), GOES), back);

@@ -77,6 +77,8 @@ pub struct Round {
     pub remembered: Option<Phase>,
     /// Evictions that were accepted before and after.
     pub evicted: [usize; 2],
+    /// Evictions that were under way at the kill: some take effect and some do not.
+    pub cut_off: usize,
     /// Pods on whose eviction, cut off half-way, the API server had spent the budget.
     pub spent: Vec<String>,
     /// From the kill to an empty node that remembers the end of its drain.
@@ -180,6 +182,7 @@ async fn round(
     let then = plane.audit().of_user(mark, &users[1]).await?;
     let evicted =
         [&before, &then].map(|requests| requests.iter().filter(|r| r.has_evicted()).count());
+    let cut_off = before.iter().filter(|r| check::is_cut_off(r)).count();
     let spent = spent.into_inner();
     wrong.extend(check::spent_by_others(&spent, &before));
     wrong.extend(evicted_again(&[before, then].concat()));
@@ -191,6 +194,7 @@ async fn round(
         moment,
         remembered,
         evicted,
+        cut_off,
         spent,
         converged,
         wrong,
@@ -231,10 +235,12 @@ impl fmt::Display for Round {
         let [before, then] = self.evicted;
         write!(
             f,
-            "kill {} at {:.3} s: remembered {:?}, evicted {before} + {then}, converged after {:.1?}",
+            "kill {} at {:.3} s: remembered {:?}, evicted {before} + {then}, {} cut off, \
+             converged after {:.1?}",
             self.number,
             self.moment.as_secs_f64(),
             self.remembered,
+            self.cut_off,
             self.converged,
         )?;
         if !self.spent.is_empty() {

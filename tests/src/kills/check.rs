@@ -67,17 +67,17 @@ fn knew(requests: &[Request], former: &Request, later: &Request) -> Option<&'sta
 /// Budgets that are spent on a pod although no eviction of it was cut off with the process that
 /// made `requests`.
 pub(super) fn spent_by_others(spent: &[String], requests: &[Request]) -> Vec<String> {
-    let cut_off = |name: &&String| {
-        let mut tries = requests
-            .iter()
-            .filter(|r| r.is_eviction() && r.name == **name);
-        tries.any(|r| !r.has_evicted() && r.code != 429)
-    };
+    let cut_off = |name: &&String| requests.iter().any(|r| r.name == **name && is_cut_off(r));
     spent
         .iter()
         .filter(|name| !cut_off(name))
         .map(|name| format!("a budget is spent on {name}, whose eviction was not cut off"))
         .collect()
+}
+
+/// Whether it was an eviction whose client did not wait for the answer.
+pub(super) fn is_cut_off(request: &Request) -> bool {
+    request.is_eviction() && !request.has_evicted() && request.code != 429
 }
 
 /// What is not as it must be with a node that is drained for a notice of this deadline.

@@ -1,9 +1,10 @@
 //! What several benches start from.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use spot_tests::{
     Error, Result,
+    audit::Request,
     cluster::{Cluster, Node, NodeSpec, Workload},
     control_plane::ControlPlane,
     interruption::Interruption,
@@ -82,6 +83,30 @@ pub(crate) async fn drained(notice: &Interruption) -> Result<Drained> {
         slack: seconds("slack"),
         complete: line["outcome"] == "complete",
     })
+}
+
+/// How many evictions were answered with each status.
+pub(crate) fn statuses(requests: &[Request]) -> BTreeMap<u16, usize> {
+    let mut statuses = BTreeMap::new();
+    for request in requests.iter().filter(|request| request.is_eviction()) {
+        *statuses.entry(request.code).or_default() += 1;
+    }
+    statuses
+}
+
+/// What the handlers' logs hold beside the course of things, and how often.
+pub(crate) fn complaints<'a>(
+    notices: impl IntoIterator<Item = &'a Interruption>,
+) -> BTreeMap<String, usize> {
+    let mut complaints = BTreeMap::new();
+    let lines = notices
+        .into_iter()
+        .flat_map(|notice| notice.handler.log_lines());
+    for line in lines.filter(|line| line["level"] != "INFO" && line["message"] != "notice") {
+        let said = format!("{} {}", line["message"], line["error"]);
+        *complaints.entry(said).or_default() += 1;
+    }
+    complaints
 }
 
 /// A bench that did not go as it must, so that its figures say nothing.

@@ -11,6 +11,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::DeleteParams;
 use spot_tests::{
     Result,
+    audit::tally,
     clock::{after, sleep_until_wall, wall_now},
     cluster::{Budget, Cluster, Node, Workload},
     control_plane::{ControlPlane, Part},
@@ -21,7 +22,7 @@ use spot_tests::{
 };
 
 use crate::{
-    fixture::{drained, invalid, notice, plane, two_nodes},
+    fixture::{complaints, drained, invalid, notice, plane, statuses, two_nodes},
     sheet,
 };
 
@@ -168,6 +169,10 @@ async fn returned(
     );
     sheet::fact("drain returned after", sheet::time(Some(end)));
     sheet::fact("API requests in all", requests.len());
+    let statuses = statuses(&requests);
+    sheet::fact("evictions by status", format_args!("{statuses:?}"));
+    println!("\n{:?}", tally(&requests));
+    println!("what the handler complained of: {:?}", complaints([notice]));
     Ok(())
 }
 

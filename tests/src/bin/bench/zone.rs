@@ -1,10 +1,7 @@
 //! A zone's worth of nodes, reclaimed at one moment: one handler and one of AWS's metadata
 //! mocks for each, room for all pods elsewhere.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use clap::Args;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -24,7 +21,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     bystander::Bystander,
-    fixture::{Drained, drained, invalid},
+    fixture::{Drained, complaints, drained, invalid, statuses},
     sheet::{self, MIB, size},
 };
 
@@ -187,12 +184,10 @@ fn drains(
     let last = figures.iter().filter_map(|f| f.last_eviction).max();
     let last = last.map(|at| between(shows_at, at));
     sheet::fact("notice to last eviction", sheet::time(last));
-    let answers = requests.iter().filter(|request| request.is_eviction());
-    let answers = answers.fold(BTreeMap::<u16, usize>::new(), |mut codes, request| {
-        *codes.entry(request.code).or_default() += 1;
-        codes
-    });
-    sheet::fact("evictions by status", format_args!("{answers:?}"));
+    sheet::fact(
+        "evictions by status",
+        format_args!("{:?}", statuses(requests)),
+    );
     let most = figures.iter().map(|f| f.requests).max().unwrap_or_default();
     sheet::at_most_count("API requests of one node, at most", most, pods + BESIDE);
     let done = ends
@@ -257,15 +252,4 @@ fn memory(notices: &[Interruption]) -> Result<()> {
     let shares = each(resources::proportional_bytes)?;
     sheet::fact("proportional set at the end, per handler", told(&shares));
     Ok(())
-}
-
-/// What the handlers' logs hold beside the course of things, and how often.
-fn complaints(notices: &[Interruption]) -> BTreeMap<String, usize> {
-    let lines = notices.iter().flat_map(|notice| notice.handler.log_lines());
-    let serious = lines.filter(|line| line["level"] != "INFO" && line["message"] != "notice");
-    serious.fold(BTreeMap::new(), |mut all, line| {
-        let said = format!("{} {}", line["message"], line["error"]);
-        *all.entry(said).or_default() += 1;
-        all
-    })
 }

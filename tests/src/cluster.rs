@@ -1,5 +1,6 @@
 //! Fixtures: a small cluster of a test's own on a control plane that others use too.
 
+mod changes;
 mod nodes;
 mod observe;
 mod workloads;
@@ -41,22 +42,7 @@ impl Cluster {
     /// # Errors
     /// When the API server refuses or the controllers do not get to it.
     pub async fn create(admin: &Client, name: &str) -> Result<Self> {
-        let namespace = Namespace {
-            metadata: ObjectMeta {
-                generate_name: Some(format!("{name}-")),
-                ..ObjectMeta::default()
-            },
-            ..Namespace::default()
-        };
-        let namespace = Api::all(admin.clone())
-            .create(&PostParams::default(), &namespace)
-            .await
-            .context(format!("make a namespace {name}"))?;
-        let namespace = namespace.metadata.name.unwrap_or_default();
-        let cluster = Self {
-            client: admin.clone(),
-            namespace,
-        };
+        let cluster = Self::create_namespace(admin, name).await?;
         let accounts = cluster.api::<ServiceAccount>();
         wait_until(
             format!("service account of {}", cluster.namespace),
@@ -71,6 +57,29 @@ impl Cluster {
         )
         .await?;
         Ok(cluster)
+    }
+
+    /// The same where no pod needs a service account, as in the simulator.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn create_namespace(admin: &Client, name: &str) -> Result<Self> {
+        let namespace = Namespace {
+            metadata: ObjectMeta {
+                generate_name: Some(format!("{name}-")),
+                ..ObjectMeta::default()
+            },
+            ..Namespace::default()
+        };
+        let namespace = Api::all(admin.clone())
+            .create(&PostParams::default(), &namespace)
+            .await
+            .context(format!("make a namespace {name}"))?;
+        let namespace = namespace.metadata.name.unwrap_or_default();
+        Ok(Self {
+            client: admin.clone(),
+            namespace,
+        })
     }
 
     /// The namespace's name.

@@ -158,6 +158,11 @@ impl ControlPlane {
         &self.certificates.ca
     }
 
+    /// The API server's own certificate and key, good for anything on loopback.
+    pub fn server_certificate(&self) -> (&Path, &Path) {
+        (&self.certificates.server, &self.certificates.server_key)
+    }
+
     /// The log of all requests.
     pub fn audit(&self) -> AuditLog {
         AuditLog::new(parts::audit_log(self.dir()))

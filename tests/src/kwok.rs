@@ -5,13 +5,17 @@
 //! - A pod that is deleted takes as long as [`EXIT_AFTER`] says, but no longer than its grace:
 //!   then it is killed, and a Warning event with reason [`KILLED_BY_GRACE`] says so. The grace
 //!   counts as it was when the kubelet first saw the deletion, because a kubelet ignores a
-//!   shorter one that comes later.
+//!   shorter one that comes later. With [`KUBELET`] set to [`DEAD`] nothing happens.
 
 /// Pod annotation: seconds (decimals allowed) that its processes take to end after the
 /// deletion. Half a second if it is absent.
 pub const EXIT_AFTER: &str = "spot-tests/exit-after";
 /// Pod annotation: seconds from running to ready. At once if it is absent.
 pub const READY_AFTER: &str = "spot-tests/ready-after";
+/// Pod annotation: [`DEAD`] keeps its kubelet from ending it, ever.
+pub const KUBELET: &str = "spot-tests/kubelet";
+/// The value of [`KUBELET`] that has an effect.
+pub const DEAD: &str = "dead";
 /// Reason of the Warning event of a pod that was killed when its grace had run out.
 pub const KILLED_BY_GRACE: &str = "KilledByGrace";
 

@@ -41,3 +41,8 @@ where
         sleep(LOOK_EVERY).await;
     }
 }
+
+/// Sleeps until so long after a moment, for what has to happen at a time and not on a signal.
+pub async fn sleep_until_after(moment: Instant, after: Duration) {
+    tokio::time::sleep_until(moment + after).await;
+}

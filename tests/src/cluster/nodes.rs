@@ -6,7 +6,7 @@ use std::{
 };
 
 use k8s_openapi::{
-    api::core::v1::{self as core, NodeAddress, NodeStatus, NodeSystemInfo, Taint},
+    api::core::v1::{self as core, NodeAddress, NodeCondition, NodeStatus, NodeSystemInfo, Taint},
     apimachinery::pkg::api::resource::Quantity,
 };
 use kube::{
@@ -148,6 +148,7 @@ impl NodeSpec {
                 }]),
                 allocatable: Some(capacity.clone()),
                 capacity: Some(capacity),
+                conditions: Some(vec![not_ready_yet()]),
                 node_info: Some(NodeSystemInfo {
                     architecture: "amd64".into(),
                     boot_id: boot_id.into(),
@@ -231,6 +232,16 @@ fn is_schedulable(node: &core::Node) -> bool {
         .flat_map(|spec| spec.taints.iter().flatten())
         .any(|taint| taint.key.starts_with("node.kubernetes.io/"));
     ready && !not_ready_taint
+}
+
+/// What a kubelet says when it registers its node.
+fn not_ready_yet() -> NodeCondition {
+    NodeCondition {
+        type_: "Ready".into(),
+        status: "False".into(),
+        reason: Some("KubeletNotReady".into()),
+        ..NodeCondition::default()
+    }
 }
 
 fn taint(key: &str, value: &str, effect: &str) -> Taint {

@@ -89,6 +89,26 @@ impl Cluster {
         .await
     }
 
+    /// Waits until `count` pods of `app` run, ready or not.
+    ///
+    /// # Errors
+    /// When they do not, within a generous time.
+    pub async fn wait_running(&self, app: &str, count: usize) -> Result<Vec<Pod>> {
+        wait_until(format!("{count} pods of {app}"), PODS_START, async || {
+            let mut pods = self.pods(app).await.map_err(|error| error.to_string())?;
+            pods.retain(|pod| {
+                let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+                phase == Some("Running") && pod.metadata.deletion_timestamp.is_none()
+            });
+            if pods.len() == count {
+                Ok(pods)
+            } else {
+                Err(format!("{} run", pods.len()))
+            }
+        })
+        .await
+    }
+
     /// Waits until the pod of this name and uid is gone.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        apps::v1::{DaemonSet, Deployment},
+        apps::v1::{DaemonSet, Deployment, StatefulSet},
         core::v1::{Pod, Service},
         policy::v1::PodDisruptionBudget,
     },
@@ -13,6 +13,7 @@ use k8s_openapi::{
 use kube::{Resource, api::PostParams};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use spot_drain::sim;
 
 use super::{CLUSTER, Cluster, Node};
 use crate::{
@@ -68,13 +69,17 @@ impl Workload {
     /// How long the processes take to end once they are told to.
     #[must_use]
     pub fn exit_after(self, seconds: f64) -> Self {
-        self.annotation(EXIT_AFTER, &seconds.to_string())
+        let seconds = seconds.to_string();
+        self.annotation(EXIT_AFTER, &seconds)
+            .annotation(sim::EXIT_AFTER, &seconds)
     }
 
     /// How long the pods run before they are ready.
     #[must_use]
     pub fn ready_after(self, seconds: f64) -> Self {
-        self.annotation(READY_AFTER, &seconds.to_string())
+        let seconds = seconds.to_string();
+        self.annotation(READY_AFTER, &seconds)
+            .annotation(sim::READY_AFTER, &seconds)
     }
 
     /// An annotation of the pods.
@@ -148,16 +153,58 @@ impl Cluster {
     /// # Errors
     /// When the API server refuses, or the pods are not ready within the time.
     pub async fn deploy_on(&self, node: &Node, workload: &Workload) -> Result<Vec<Pod>> {
+        self.alone(node, async {
+            self.deploy(workload).await?;
+            self.wait_ready(&workload.name, workload.replicas).await
+        })
+        .await
+    }
+
+    /// The same of pods that will not be ready for a long time: waits until they run.
+    ///
+    /// # Errors
+    /// When the API server refuses, or the pods do not run within the time.
+    pub async fn deploy_unready_on(&self, node: &Node, workload: &Workload) -> Result<Vec<Pod>> {
+        self.alone(node, async {
+            self.deploy(workload).await?;
+            self.wait_running(&workload.name, workload.replicas).await
+        })
+        .await
+    }
+
+    /// Makes a `StatefulSet` whose pods all start on `node`, and waits until they are ready.
+    ///
+    /// # Errors
+    /// When the API server refuses, or the pods are not ready within the time.
+    pub async fn stateful_set_on(&self, node: &Node, workload: &Workload) -> Result<Vec<Pod>> {
+        self.alone(node, async {
+            let _: StatefulSet = self
+                .make(json!({
+                    "metadata": {"name": workload.name},
+                    "spec": {
+                        "replicas": workload.replicas,
+                        "serviceName": workload.name,
+                        "selector": {"matchLabels": workload.labels()},
+                        "template": workload.template(self.namespace()),
+                    },
+                }))
+                .await?;
+            self.wait_ready(&workload.name, workload.replicas).await
+        })
+        .await
+    }
+
+    /// Does `work` while all nodes of the cluster but `node` are cordoned.
+    async fn alone<T>(&self, node: &Node, work: impl Future<Output = Result<T>>) -> Result<T> {
         let others = self.other_nodes(&node.name).await?;
         for other in &others {
             self.cordon(other, true).await?;
         }
-        self.deploy(workload).await?;
-        let pods = self.wait_ready(&workload.name, workload.replicas).await;
+        let done = work.await;
         for other in &others {
             self.cordon(other, false).await?;
         }
-        pods
+        done
     }
 
     /// Makes a DaemonSet on the cluster's nodes. The count of replicas is not used.
@@ -253,7 +300,11 @@ impl Cluster {
             .collect())
     }
 
-    async fn make<K>(&self, object: Value) -> Result<K>
+    /// Makes any object of the namespace.
+    ///
+    /// # Errors
+    /// When it is none of its kind, or the API server refuses.
+    pub async fn make<K>(&self, object: Value) -> Result<K>
     where
         K: Resource<Scope = NamespaceResourceScope>
             + Clone

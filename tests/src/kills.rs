@@ -16,10 +16,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use spot_core::{
-    node::{Memory, Phase},
-    sim::Random,
-};
+use spot_core::{node::Phase, sim::Random};
 use tokio::time::Instant;
 
 pub use check::{evicted_again, quarantine};
@@ -73,8 +70,8 @@ pub struct Round {
     pub number: usize,
     /// When the handler was killed, counted from the notice.
     pub moment: Duration,
-    /// What the node remembered then.
-    pub remembered: Option<Phase>,
+    /// Whether its quarantine had been accepted.
+    pub quarantined: bool,
     /// Evictions that were accepted before and after.
     pub evicted: [usize; 2],
     /// Evictions that were under way at the kill: some take effect and some do not.
@@ -155,8 +152,6 @@ async fn round(
     first.process().kill()?;
     let killed = Instant::now();
     let second = start(&users[1]).await?;
-    // As good as at the kill: a process takes longer than that to start.
-    let remembered = memory(&cluster, &node).await?.map(|memory| memory.phase);
 
     let mut wrong = Vec::new();
     let spent = RefCell::new(Vec::new());
@@ -182,6 +177,9 @@ async fn round(
     let then = plane.audit().of_user(mark, &users[1]).await?;
     let evicted =
         [&before, &then].map(|requests| requests.iter().filter(|r| r.has_evicted()).count());
+    let quarantined = before
+        .iter()
+        .any(|r| r.kind() == "patch nodes" && r.code == 200);
     let cut_off = before.iter().filter(|r| check::is_cut_off(r)).count();
     let spent = spent.into_inner();
     wrong.extend(check::spent_by_others(&spent, &before));
@@ -192,7 +190,7 @@ async fn round(
     Ok(Round {
         number,
         moment,
-        remembered,
+        quarantined,
         evicted,
         cut_off,
         spent,
@@ -205,8 +203,9 @@ async fn round(
 async fn is_drained(cluster: &Cluster, node: &Node) -> Result<(), String> {
     let left = cluster.pods_on(&node.name).await;
     let left = left.map_err(|error| error.to_string())?.len();
-    let memory = memory(cluster, node).await;
-    let phase = memory.map_err(|error| error.to_string())?.map(|m| m.phase);
+    let seen = cluster.node(&node.name).await;
+    let seen = seen.map_err(|error| error.to_string())?;
+    let phase = check::memory(&seen).map(|memory| memory.phase);
     match (left, phase) {
         (0, Some(Phase::Drained)) => Ok(()),
         _ => Err(format!("{left} pods, phase {phase:?}")),
@@ -226,20 +225,20 @@ async fn fixture(plane: &ControlPlane) -> Result<(Cluster, Node)> {
     Ok((cluster, node))
 }
 
-async fn memory(cluster: &Cluster, node: &Node) -> Result<Option<Memory>> {
-    Ok(check::memory(&cluster.node(&node.name).await?))
-}
-
 impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [before, then] = self.evicted;
         write!(
             f,
-            "kill {} at {:.3} s: remembered {:?}, evicted {before} + {then}, {} cut off, \
+            "kill {} at {:.3} s, {}: evicted {before} + {then}, {} cut off, \
              converged after {:.1?}",
             self.number,
             self.moment.as_secs_f64(),
-            self.remembered,
+            if self.quarantined {
+                "quarantined"
+            } else {
+                "not quarantined"
+            },
             self.cut_off,
             self.converged,
         )?;

@@ -58,8 +58,8 @@ pub(super) async fn a_closed_budget_is_named_and_nothing_deleted(stage: &Stage) 
     stage.cluster.deploy_on(&doomed, &free).await?;
     let drained = stage.drain(&doomed).window(12).run().await?;
     assert_eq!(drained.report.outcome, DrainOutcome::Incomplete);
-    assert!(is_blocked_by(&drained, "guarded"), "{}", drained.report);
-    assert!(drained.all_gone("free", 2), "{}", drained.report);
+    assert!(is_blocked_by(&drained, "guarded"), "{drained}");
+    assert!(drained.all_gone("free", 2), "{drained}");
     assert_eq!(drained.calls(Call::Delete).len(), 0);
     assert_eq!(stage.staying(&doomed, "guarded").await?.len(), 2);
     Ok(())
@@ -72,7 +72,7 @@ pub(super) async fn delete_at_deletes_when_it_was_said_to(stage: &Stage) -> Resu
     let drain = stage.drain(&doomed).rights(Rights::all().with_delete());
     let drain = drain.settings(|s| s.budgets = BudgetPolicy::DeleteAt { grace });
     let drained = drain.run().await?;
-    assert!(drained.all_gone("guarded", 2), "{}", drained.report);
+    assert!(drained.all_gone("guarded", 2), "{drained}");
     let due = drained.times.end() - grace;
     let deletes = drained.calls(Call::Delete);
     assert_eq!(deletes.len(), 2);
@@ -140,12 +140,12 @@ pub(super) async fn two_budgets_over_a_pod_are_told_and_the_others_go(stage: &St
         stage.cluster.wait_budget(name, 1).await?;
     }
     let drained = stage.drain(&doomed).window(12).run().await?;
-    assert!(drained.all_gone("free", 3), "{}", drained.report);
+    assert!(drained.all_gone("free", 3), "{drained}");
     let free = drained.evictions("free");
     assert!(free.iter().all(|r| drained.at(r) < secs(2) + stage.noise()));
     for pod in drained.pods("twice") {
         let misconfigured = matches!(pod.outcome, PodOutcome::Misconfigured { .. });
-        assert!(misconfigured, "{}", drained.report);
+        assert!(misconfigured, "{drained}");
         assert!(pod.tries < 8, "{} tries", pod.tries);
     }
     assert_eq!(drained.pods("twice").len(), 2);
@@ -200,7 +200,7 @@ pub(super) async fn unready_pods_go_where_their_budget_lets_them(stage: &Stage) 
         stage.cluster.wait_budget(name, 0).await?;
     }
     let drained = stage.drain(&doomed).window(10).run().await?;
-    assert!(is_blocked_by(&drained, "strict"), "{}", drained.report);
+    assert!(is_blocked_by(&drained, "strict"), "{drained}");
     assert_eq!(drained.pod("lenient")?.outcome, PodOutcome::Gone);
     Ok(())
 }
@@ -219,7 +219,7 @@ pub(super) async fn a_budget_of_one_lets_110_pods_go_one_by_one(stage: &Stage) -
     assert_eq!(pods.len(), 110);
     let gone = |outcome: &PodOutcome| matches!(outcome, PodOutcome::Gone | PodOutcome::Terminating);
     let (went, held): (Vec<_>, Vec<_>) = pods.into_iter().partition(|pod| gone(&pod.outcome));
-    assert!(went.len() >= 4, "{}", drained.report);
+    assert!(went.len() >= 4, "{drained}");
     for pod in held {
         let is_many =
             matches!(&pod.outcome, PodOutcome::Blocked { budget: Some(b), .. } if b == "many");

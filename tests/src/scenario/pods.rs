@@ -37,11 +37,11 @@ pub(super) async fn fifty_take_fifty_requests_and_eight(stage: &Stage) -> Result
     stage.cluster.deploy_on(&doomed, &web).await?;
     let drained = stage.drain(&doomed).run().await?;
     let tally = drained.tally();
-    assert!(drained.all_gone("web", 50), "{}", drained.report);
+    assert!(drained.all_gone("web", 50), "{drained}");
     assert_eq!(drained.report.outcome, DrainOutcome::Complete);
-    assert_eq!(tally[&Call::ListPods], 1, "{tally:?}");
-    assert_eq!(tally[&Call::WatchPods], 1, "{tally:?}");
-    assert_eq!(tally[&Call::Evict], 50, "{tally:?}");
+    assert_eq!(tally[&Call::ListPods], 1, "{tally:?} {drained}");
+    assert_eq!(tally[&Call::WatchPods], 1, "{tally:?} {drained}");
+    assert_eq!(tally[&Call::Evict], 50, "{tally:?} {drained}");
     assert!(drained.requests.len() <= 50 + 8, "{tally:?}");
     assert_eq!(
         usize::try_from(drained.report.requests).ok(),
@@ -69,7 +69,7 @@ pub(super) async fn mirror_daemon_set_and_own_pod_stay(stage: &Stage) -> Result<
     let drained = drain.run().await?;
 
     assert_eq!(drained.report.outcome, DrainOutcome::Complete);
-    assert!(drained.all_gone("web", 2), "{}", drained.report);
+    assert!(drained.all_gone("web", 2), "{drained}");
     for (app, why) in [
         ("mirror", "mirror pod"),
         ("ourselves", "own pod"),
@@ -103,7 +103,7 @@ pub(super) async fn the_pod_of_a_daemon_set_that_is_gone_is_evicted(stage: &Stag
     stage.cluster.merge::<Pod>("orphan", owner).await?;
     let drained = stage.drain(&doomed).run().await?;
     let pod = drained.pod("orphan")?;
-    assert_eq!(pod.outcome, PodOutcome::Gone, "{}", drained.report);
+    assert_eq!(pod.outcome, PodOutcome::Gone, "{drained}");
     let warned = pod.warnings.iter().any(|w| w.contains("DaemonSet is gone"));
     assert!(warned, "{:?}", pod.warnings);
     Ok(())
@@ -140,7 +140,7 @@ pub(super) async fn unmanaged_pods_and_their_empty_dirs_go_with_a_warning(
     stage.cluster.wait_ready("lone", 1).await?;
     let drained = stage.drain(&doomed).run().await?;
     let pod = drained.pod("lone")?;
-    assert_eq!(pod.outcome, PodOutcome::Gone, "{}", drained.report);
+    assert_eq!(pod.outcome, PodOutcome::Gone, "{drained}");
     let warnings = pod.warnings.join("; ");
     assert!(
         warnings.contains("no controller brings it back"),

@@ -37,14 +37,14 @@ fn it_empties_every_node_in_time_over_one_watch() {
 fn one_limit_paces_the_calls_of_all_nodes_and_one_budget_holds_them() {
     let said = run();
     let calls = times(&said, "  evicts ");
-    assert!(calls.len() >= 9, "{said}");
+    // Nothing is asked of the budget that it would refuse: what one node uses, all know.
+    assert_eq!(calls.len(), 9, "{said}");
+    assert!(times(&said, "lets nothing go now").is_empty(), "{said}");
     // Half a second apart, as far as the printed tenths show it.
     assert!(calls.windows(2).all(|w| w[1] - w[0] > 0.39), "{said}");
-    assert!(
-        !times(&said, "web lets nothing go now").is_empty(),
-        "{said}"
-    );
-    assert!(times(&said, "db lets nothing go now").is_empty(), "{said}");
+    // Two at a time of the service: the fifth and sixth go when others are back.
+    let web = times(&said, "evicts web");
+    assert!(web[5] - web[0] > 4.0, "{said}");
 }
 
 #[test]

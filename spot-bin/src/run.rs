@@ -109,7 +109,7 @@ pub(crate) fn compose(source: ImdsSource, cluster: &Cluster, drain: &DrainArgs) 
         .node(&drain.node_name)
         .with_settings(drain.quarantine())
         .with_dry_run(drain.dry_run);
-    let pods = cluster.pods(&drain.node_name).with_dry_run(drain.dry_run);
+    let pods = cluster.pods(&drain.node_name);
     Handler::builder(NodeDrainer::new(pods).with_settings(drain.settings()))
         .source(source)
         .node(node)

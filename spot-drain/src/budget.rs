@@ -1,42 +1,40 @@
-//! Which PodDisruptionBudgets stand over a pod. Pure.
-
-use std::fmt;
+//! Which PodDisruptionBudgets stand over a pod, and what room they have. Pure.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt as _};
 use serde::Deserialize;
 
-use crate::facts::PodFacts;
+use crate::facts::{Phase, PodFacts};
 
 /// A PodDisruptionBudget as a drain sees it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(from = "wire::Budget")]
 pub struct BudgetFacts {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// How many more pods it lets go (`status.disruptionsAllowed`); `None` where that is not up
+    /// to date with its `spec`.
+    pub allowed: Option<u32>,
+    /// Whether as many pods are healthy as it wants.
+    pub healthy: bool,
+    /// Whether it lets pods that are not ready go at any time (`AlwaysAllow`).
+    pub unhealthy_always: bool,
     /// The pods that it stands over; `None`: none of them.
     selector: Option<Selector>,
 }
 
 /// What is known of the budgets of the cluster.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub enum Budgets {
-    /// Nothing: they were not asked for, or could not be learnt.
+    /// Nothing yet.
     #[default]
     Unknown,
+    /// They could not be learnt, and why.
+    Unavailable(String),
     /// These existed when they were asked for.
     Known(Vec<BudgetFacts>),
-}
-
-impl fmt::Debug for Budgets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown => f.write_str("Unknown"),
-            Self::Known(budgets) => write!(f, "Known({})", budgets.len()),
-        }
-    }
 }
 
 impl BudgetFacts {
@@ -51,6 +49,25 @@ impl BudgetFacts {
                 .as_ref()
                 .is_some_and(|s| s.matches(&pod.labels))
     }
+
+    /// Whether the API server lets `pod` go however many disruptions are allowed: it has not
+    /// started, or it is not ready and the budget's `unhealthyPodEvictionPolicy` says so
+    /// (`IfHealthyBudget` where it says nothing; Kubernetes, "Unhealthy Pod Eviction Policy").
+    pub fn exempts(&self, pod: &PodFacts) -> bool {
+        pod.phase == Phase::Pending || !pod.ready && (self.unhealthy_always || self.healthy)
+    }
+
+    /// Whether it is the same budget, by name.
+    pub(crate) fn is(&self, namespace: &str, name: &str) -> bool {
+        self.namespace == namespace && self.name == name
+    }
+
+    /// Whether it stands over the same pods and exempts the same ones.
+    pub(crate) fn rules_as(&self, other: &Self) -> bool {
+        self.selector == other.selector
+            && self.healthy == other.healthy
+            && self.unhealthy_always == other.unhealthy_always
+    }
 }
 
 mod wire {
@@ -61,6 +78,7 @@ mod wire {
     pub(super) struct Budget {
         metadata: Metadata,
         spec: Spec,
+        status: Status,
     }
 
     #[derive(Default, Deserialize)]
@@ -68,19 +86,43 @@ mod wire {
     struct Metadata {
         namespace: String,
         name: String,
+        generation: i64,
     }
 
     #[derive(Default, Deserialize)]
-    #[serde(default)]
+    #[serde(default, rename_all = "camelCase")]
     struct Spec {
         selector: Option<LabelSelector>,
+        unhealthy_pod_eviction_policy: String,
+    }
+
+    #[derive(Default, Deserialize)]
+    #[serde(default, rename_all = "camelCase")]
+    struct Status {
+        observed_generation: i64,
+        disruptions_allowed: Option<i64>,
+        current_healthy: i64,
+        desired_healthy: i64,
     }
 
     impl From<Budget> for BudgetFacts {
-        fn from(Budget { metadata, spec }: Budget) -> Self {
+        fn from(
+            Budget {
+                metadata,
+                spec,
+                status,
+            }: Budget,
+        ) -> Self {
+            let fresh = status.observed_generation >= metadata.generation;
+            let allowed = status.disruptions_allowed.filter(|_| fresh);
             Self {
                 namespace: metadata.namespace,
                 name: metadata.name,
+                allowed: allowed.map(|n| u32::try_from(n.max(0)).unwrap_or(u32::MAX)),
+                healthy: fresh
+                    && status.desired_healthy > 0
+                    && status.current_healthy >= status.desired_healthy,
+                unhealthy_always: spec.unhealthy_pod_eviction_policy == "AlwaysAllow",
                 selector: spec.selector.and_then(|s| Selector::try_from(s).ok()),
             }
         }
@@ -124,5 +166,46 @@ mod tests {
         assert!(!budget("null").covers(&pod("a", "web")));
         let impossible = r#"{"matchExpressions": [{"key": "app", "operator": "Near"}]}"#;
         assert!(!budget(impossible).covers(&pod("a", "web")));
+    }
+
+    #[test]
+    fn the_room_counts_only_where_the_status_is_up_to_date() {
+        let with = |generation: u32, observed: u32| -> BudgetFacts {
+            serde_json::from_value(serde_json::json!({
+                "metadata": {"generation": generation},
+                "status": {"observedGeneration": observed, "disruptionsAllowed": 2,
+                    "currentHealthy": 5, "desiredHealthy": 3},
+            }))
+            .unwrap()
+        };
+        assert_eq!((with(3, 3).allowed, with(3, 3).healthy), (Some(2), true));
+        assert_eq!((with(3, 2).allowed, with(3, 2).healthy), (None, false));
+        assert_eq!(budget("{}").allowed, None);
+    }
+
+    #[test]
+    fn pods_that_serve_nobody_are_exempt_as_the_policy_has_it() {
+        let unready = pod("a", "web");
+        let ready = PodFacts {
+            ready: true,
+            ..unready.clone()
+        };
+        let pending = PodFacts {
+            phase: Phase::Pending,
+            ..unready.clone()
+        };
+        let strict = BudgetFacts::default();
+        let healthy = BudgetFacts {
+            healthy: true,
+            ..strict.clone()
+        };
+        let always = BudgetFacts {
+            unhealthy_always: true,
+            ..strict.clone()
+        };
+        for (budget, exempts) in [(&strict, false), (&healthy, true), (&always, true)] {
+            assert_eq!(budget.exempts(&unready), exempts, "{budget:?}");
+            assert!(!budget.exempts(&ready) && budget.exempts(&pending));
+        }
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::facts::{PodFacts, Uid};
+use crate::facts::{Phase, PodFacts, Uid};
+use crate::rules::{Rules, Turn, Verdict};
 
 /// What is done with a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +15,10 @@ pub enum Class {
     Completed,
     /// It is going already.
     Terminating,
+    /// It ends by itself, and is waited for.
+    Awaited,
     /// Evicted.
-    Evict(Order),
+    Evict(Turn),
     /// A DaemonSet owns it, and whether that still exists is not known yet.
     Undecided,
 }
@@ -33,6 +36,8 @@ pub enum Skip {
     Ourselves,
     /// Its annotation says so.
     OptedOut,
+    /// The embedder's [`Rules`] say so, with this reason.
+    Rule(&'static str),
 }
 
 impl fmt::Display for Skip {
@@ -43,17 +48,9 @@ impl fmt::Display for Skip {
             Self::DaemonSetUnchecked => "owned by a DaemonSet that could not be looked up",
             Self::Ourselves => "the handler's own pod",
             Self::OptedOut => "opted out by annotation",
+            Self::Rule(reason) => reason,
         })
     }
-}
-
-/// When a pod is evicted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Order {
-    /// In its turn.
-    InTurn,
-    /// As late as its grace allows, by its annotation.
-    Last,
 }
 
 /// Something that the report says of an evicted pod.
@@ -86,17 +83,21 @@ pub enum DaemonSets {
     /// Nothing yet.
     #[default]
     Unknown,
-    /// It could not be learnt.
-    Unavailable,
+    /// It could not be learnt, and why.
+    Unavailable(String),
     /// These exist.
     Exist(BTreeSet<Uid>),
 }
 
 /// What is done with `pod`. `ourselves` is the namespace and name of the pod that drains.
+///
+/// `rules` are asked about what would be evicted, and about nothing else: no rule makes a
+/// mirror pod, a pod of a live DaemonSet or our own one be evicted.
 pub fn classify(
     pod: &PodFacts,
     ourselves: Option<&(String, String)>,
     daemon_sets: &DaemonSets,
+    rules: &dyn Rules,
 ) -> Class {
     if pod.mirror {
         return Class::Skip(Skip::Mirror);
@@ -109,24 +110,24 @@ pub fn classify(
         match daemon_sets {
             DaemonSets::Exist(uids) if !uids.contains(&owner.uid) => {}
             DaemonSets::Exist(_) => return Class::Skip(Skip::DaemonSet),
-            DaemonSets::Unavailable => return Class::Skip(Skip::DaemonSetUnchecked),
+            DaemonSets::Unavailable(_) => return Class::Skip(Skip::DaemonSetUnchecked),
             DaemonSets::Unknown => return Class::Undecided,
         }
     }
     if pod.wish.as_deref() == Some("skip") {
         return Class::Skip(Skip::OptedOut);
     }
-    if pod.completed {
+    if pod.phase == Phase::Completed {
         return Class::Completed;
     }
     if pod.terminating.is_some() {
         return Class::Terminating;
     }
-    Class::Evict(if pod.wish.as_deref() == Some("last") {
-        Order::Last
-    } else {
-        Order::InTurn
-    })
+    match rules.judge(pod, Turn::of(pod)) {
+        Verdict::Evict(turn) => Class::Evict(turn),
+        Verdict::Await => Class::Awaited,
+        Verdict::Leave(reason) => Class::Skip(Skip::Rule(reason)),
+    }
 }
 
 /// What the report says of `pod` when it is evicted.
@@ -154,6 +155,22 @@ pub fn warnings(pod: &PodFacts) -> Vec<Warning> {
 mod tests {
     use super::*;
     use crate::facts::Owner;
+    use crate::rules::Usual;
+
+    fn classify(
+        pod: &PodFacts,
+        ourselves: Option<&(String, String)>,
+        daemon_sets: &DaemonSets,
+    ) -> Class {
+        super::classify(pod, ourselves, daemon_sets, &Usual)
+    }
+
+    fn in_turn(last: bool) -> Class {
+        Class::Evict(Turn {
+            last,
+            ..Turn::default()
+        })
+    }
 
     fn owned_by(kind: &str) -> PodFacts {
         let owner = Owner {
@@ -180,13 +197,10 @@ mod tests {
             Class::Skip(Skip::DaemonSet)
         );
         assert_eq!(
-            classify(&pod, None, &DaemonSets::Unavailable),
+            classify(&pod, None, &DaemonSets::Unavailable("403".into())),
             Class::Skip(Skip::DaemonSetUnchecked)
         );
-        assert_eq!(
-            classify(&pod, None, &exist(&["x"])),
-            Class::Evict(Order::InTurn)
-        );
+        assert_eq!(classify(&pod, None, &exist(&["x"])), in_turn(false));
         assert_eq!(warnings(&pod), [Warning::Orphan]);
     }
 
@@ -216,7 +230,7 @@ mod tests {
     #[test]
     fn completed_pods_hold_up_nothing_and_terminating_ones_are_waited_for() {
         let pod = PodFacts {
-            completed: true,
+            phase: Phase::Completed,
             ..owned_by("Job")
         };
         assert_eq!(classify(&pod, None, &DaemonSets::Unknown), Class::Completed);
@@ -238,8 +252,8 @@ mod tests {
         };
         let class = |wish| classify(&with(wish), None, &DaemonSets::Unknown);
         assert_eq!(class("skip"), Class::Skip(Skip::OptedOut));
-        assert_eq!(class("last"), Class::Evict(Order::Last));
-        assert_eq!(class("\u{0}nonsense"), Class::Evict(Order::InTurn));
+        assert_eq!(class("last"), in_turn(true));
+        assert_eq!(class("\u{0}nonsense"), in_turn(false));
         assert_eq!(warnings(&with("\u{0}nonsense")), [Warning::Annotation]);
     }
 
@@ -250,5 +264,29 @@ mod tests {
             ..PodFacts::default()
         };
         assert_eq!(warnings(&pod), [Warning::Unmanaged, Warning::EmptyDir]);
+    }
+
+    #[test]
+    fn rules_are_asked_only_about_what_would_be_evicted() {
+        #[derive(Debug)]
+        struct Meddler;
+        impl Rules for Meddler {
+            fn judge(&self, pod: &PodFacts, usual: Turn) -> Verdict {
+                match pod.name.as_str() {
+                    "keep" => Verdict::Leave("kept"),
+                    "wait" => Verdict::Await,
+                    _ => Verdict::Evict(usual),
+                }
+            }
+        }
+        let judged = |pod: &PodFacts| super::classify(pod, None, &exist(&["o"]), &Meddler);
+        let named = |name: &str| PodFacts {
+            name: name.into(),
+            ..owned_by("ReplicaSet")
+        };
+        assert_eq!(judged(&named("keep")), Class::Skip(Skip::Rule("kept")));
+        assert_eq!(judged(&named("wait")), Class::Awaited);
+        assert_eq!(judged(&named("web")), in_turn(false));
+        assert_eq!(judged(&owned_by("DaemonSet")), Class::Skip(Skip::DaemonSet));
     }
 }

@@ -2,10 +2,11 @@
 
 mod node;
 mod pods;
+mod watch;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{Method, Request, header};
@@ -26,9 +27,12 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-/// The longest that a call may take before it is taken for lost and tried again. Watches are
-/// bounded while they open.
-pub const CALL: Duration = Duration::from_secs(5);
+/// How long a call may take before it is taken for lost and tried again: the first where
+/// answers come quickly (a server behind a dead address is left soon), the second for half a
+/// minute after one did not. Watches are bounded so while they open.
+pub const PATIENCE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(8));
+/// How long a server is taken to be slow after it was.
+const SLOW: Duration = Duration::from_secs(30);
 /// The largest answer that is read.
 const BODY: usize = 64 << 20;
 /// The shortest time between two new clients.
@@ -48,8 +52,8 @@ impl ConnectError {
 /// A call that brought no answer.
 #[derive(Debug, thiserror::Error)]
 enum CallError {
-    #[error("no answer within {} s", CALL.as_secs())]
-    Timeout,
+    #[error("no answer within {} s", .0.as_secs())]
+    Timeout(Duration),
     #[error("{0}")]
     Transport(String),
     #[error("{status} {words}")]
@@ -72,6 +76,8 @@ struct Connection {
     /// What new clients are made from; `None` where the client was handed in.
     config: Option<Config>,
     client: Mutex<Current>,
+    /// Until when the server is taken to be slow.
+    slow: Mutex<Option<Instant>>,
     requests: AtomicU64,
 }
 
@@ -109,13 +115,20 @@ impl Cluster {
         Self(Arc::new(Connection {
             config,
             client,
+            slow: Mutex::default(),
             requests: AtomicU64::new(0),
         }))
     }
 
     /// The pods of a node.
     pub fn pods(&self, node: impl Into<String>) -> KubePods {
-        KubePods::new(self.clone(), node.into())
+        KubePods::new(self.clone(), Some(node.into()))
+    }
+
+    /// The pods of all nodes, for a [`Fleet`](crate::plan::Fleet). Of no node in particular, so
+    /// which volumes are attached cannot be asked of it.
+    pub fn all_pods(&self) -> KubePods {
+        KubePods::new(self.clone(), None)
     }
 
     /// A node.
@@ -156,12 +169,23 @@ impl Cluster {
         }
     }
 
-    /// Awaits a call, for no longer than [`CALL`].
+    /// Awaits a call, for no longer than [`PATIENCE`].
     async fn within<T>(&self, call: impl Future<Output = T>) -> Result<T, CallError> {
-        timeout(CALL, call).await.map_err(|_| {
+        let start = Instant::now();
+        let slow = self.slow().is_some_and(|until| start < until);
+        let patience = if slow { PATIENCE.1 } else { PATIENCE.0 };
+        let done = timeout(patience, call).await;
+        if start.elapsed() >= PATIENCE.0 {
+            *self.slow() = Some(Instant::now() + SLOW);
+        }
+        done.map_err(|_| {
             self.renew();
-            CallError::Timeout
+            CallError::Timeout(patience)
         })
+    }
+
+    fn slow(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.slow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a request and reads its whole answer, whatever its status.

@@ -12,8 +12,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use crate::feed::feed;
-use crate::plan::{Effect, Input, Plan, Settings};
+use crate::budget::Budgets;
+use crate::classify::DaemonSets;
+use crate::feed::{feed, feed_budgets, words};
+use crate::plan::{Effect, Input, Learnt, Plan, Settings};
 use crate::pods::Pods;
 use crate::reply::Reply;
 use crate::report::Report;
@@ -72,6 +74,7 @@ struct Run {
     pods: Arc<dyn Pods>,
     plan: Plan,
     before: u64,
+    inputs: mpsc::Sender<Input>,
     observed: mpsc::Receiver<Input>,
     relist: watch::Sender<()>,
     /// Calls and the feed; all end with the run.
@@ -83,15 +86,9 @@ impl Run {
         let (inputs, observed) = mpsc::channel(64);
         let (relist, relisted) = watch::channel(());
         let mut calls = JoinSet::new();
-        let seen = Arc::clone(&pods);
+        let (seen, heard) = (Arc::clone(&pods), inputs.clone());
         calls.spawn(async move {
-            // A feed that a bug ends is begun anew: without one the drain is blind.
-            while unpanicked(feed(Arc::clone(&seen), inputs.clone(), relisted.clone()))
-                .await
-                .is_none()
-            {
-                sleep(FEED_PAUSE).await;
-            }
+            never_ending(|| feed(Arc::clone(&seen), heard.clone(), relisted.clone())).await;
             None
         });
         let before = pods.requests();
@@ -99,6 +96,7 @@ impl Run {
             pods,
             plan,
             before,
+            inputs,
             observed,
             relist,
             calls,
@@ -157,63 +155,79 @@ impl Run {
     }
 
     fn perform(&mut self, effect: Effect) {
-        let pods = Arc::clone(&self.pods);
-        let end = self.plan.window().end();
         match effect {
-            Effect::Evict(call) => {
-                let pod = call.pod.clone();
-                tracing::debug!(
-                    pod = call.name,
-                    namespace = call.namespace,
-                    grace = call.grace,
-                    "evict"
-                );
-                self.calls.spawn(async move {
-                    let reply = bounded(end, pods.evict(call))
-                        .await
-                        .unwrap_or_else(no_answer);
-                    Some(Input::Answered { pod, reply })
-                });
-            }
-            Effect::Delete(call) => {
-                let pod = call.pod.clone();
-                tracing::warn!(
-                    pod = call.name,
-                    namespace = call.namespace,
-                    grace = call.grace,
-                    "delete, past its budget"
-                );
-                self.calls.spawn(async move {
-                    let reply = bounded(end, pods.delete(call))
-                        .await
-                        .unwrap_or_else(no_answer);
-                    Some(Input::Answered { pod, reply })
-                });
-            }
-            Effect::ListDaemonSets => {
-                self.calls.spawn(async move {
-                    let known = bounded(end, pods.daemon_sets()).await;
-                    let known = known.unwrap_or(crate::classify::DaemonSets::Unavailable);
-                    Some(Input::DaemonSets(known))
-                });
-            }
-            Effect::ListBudgets => {
-                self.calls.spawn(async move {
-                    let known = bounded(end, pods.budgets()).await;
-                    Some(Input::Budgets(known.unwrap_or_default()))
-                });
-            }
-            Effect::CheckAccess => {
-                self.calls.spawn(async move {
-                    Some(Input::Access(
-                        bounded(end, pods.may_evict()).await.flatten(),
-                    ))
-                });
-            }
             Effect::Relist => {
                 self.relist.send_replace(());
             }
+            Effect::WatchBudgets { namespace } => {
+                let (pods, inputs) = (Arc::clone(&self.pods), self.inputs.clone());
+                self.calls.spawn(async move {
+                    let feed =
+                        || feed_budgets(Arc::clone(&pods), namespace.clone(), inputs.clone());
+                    never_ending(feed).await;
+                    None
+                });
+            }
+            call => {
+                let pods = Arc::clone(&self.pods);
+                let end = self.plan.window().end();
+                self.calls
+                    .spawn(async move { perform(call, &*pods, end).await });
+            }
         }
+    }
+}
+
+/// Makes the call that an effect asks for; what to tell the plan, by `until` at the latest and
+/// whatever happens. `None` for [`Effect::Relist`] and [`Effect::WatchBudgets`], which are no
+/// single calls: an embedder's reflector performs them.
+///
+/// # Cancel safety
+/// Dropping the future ends the call; what the API server did by then is not undone.
+pub async fn perform(effect: Effect, pods: &dyn Pods, until: Instant) -> Option<Input> {
+    Some(match effect {
+        Effect::Evict(call) => {
+            let pod = call.pod.clone();
+            let (name, namespace, grace) = (&call.name, &call.namespace, call.grace);
+            tracing::debug!(pod = name, namespace, grace, "evict");
+            let reply = bounded(until, pods.evict(call)).await;
+            let reply = reply.unwrap_or_else(no_answer);
+            Input::Answered { pod, reply }
+        }
+        Effect::Delete(call) => {
+            let pod = call.pod.clone();
+            let (name, namespace, grace) = (&call.name, &call.namespace, call.grace);
+            tracing::warn!(pod = name, namespace, grace, "delete, past its budget");
+            let reply = bounded(until, pods.delete(call)).await;
+            let reply = reply.unwrap_or_else(no_answer);
+            Input::Answered { pod, reply }
+        }
+        Effect::ListDaemonSets => {
+            let known = bounded(until, pods.daemon_sets()).await;
+            let known = known.unwrap_or_else(|| DaemonSets::Unavailable(NO_ANSWER.to_owned()));
+            Learnt::DaemonSets(known).into()
+        }
+        Effect::ListBudgets => {
+            let known = bounded(until, pods.budgets()).await;
+            let known = known.unwrap_or_else(|| Budgets::Unavailable(NO_ANSWER.to_owned()));
+            Learnt::Budgets(known).into()
+        }
+        Effect::CheckAccess => {
+            Learnt::Access(bounded(until, pods.may_evict()).await.flatten()).into()
+        }
+        Effect::LookAtVolumes => {
+            let answer = bounded(until, pods.volumes()).await;
+            let answer = answer.map(|answer| answer.map_err(|error| words(&error)));
+            Input::Attached(answer.unwrap_or_else(|| Err(NO_ANSWER.to_owned())))
+        }
+        Effect::Relist | Effect::WatchBudgets { .. } => return None,
+    })
+}
+
+/// Begins anew what a bug ends: without its feeds a drain is blind.
+async fn never_ending<F: Future<Output = ()>>(mut feed: impl FnMut() -> F) {
+    while unpanicked(feed()).await.is_none() {
+        sleep(FEED_PAUSE).await;
     }
 }
 
@@ -232,9 +246,11 @@ async fn unpanicked<T>(work: impl Future<Output = T>) -> Option<T> {
     done.ok()
 }
 
+const NO_ANSWER: &str = "no answer in time";
+
 fn no_answer() -> Reply {
-    Reply::Unclear {
-        what: "no answer in time".to_owned(),
+    Reply::Lost {
+        what: NO_ANSWER.to_owned(),
     }
 }
 

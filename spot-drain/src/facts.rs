@@ -48,6 +48,8 @@ pub struct PodFacts {
     pub name: String,
     /// Its UID.
     pub uid: Uid,
+    /// The node that it is bound to; empty before it is.
+    pub node: String,
     /// The `resourceVersion` that was seen.
     pub version: String,
     /// Its controller.
@@ -64,14 +66,28 @@ pub struct PodFacts {
     pub grace: Duration,
     /// Whether its deletion has begun, and with which grace.
     pub terminating: Option<Duration>,
-    /// Whether its containers have ended for good (`Succeeded` or `Failed`).
-    pub completed: bool,
+    /// How far its containers have come.
+    pub phase: Phase,
+    /// Whether it counts as healthy for its budgets (condition `Ready`).
+    pub ready: bool,
     /// Whether its priority class is one of the `system-*-critical`.
     pub critical: bool,
     /// Whether it keeps data in an `emptyDir`, which goes with the machine.
     pub empty_dir: bool,
     /// Whether it has claimed volumes, which must detach before they serve elsewhere.
     pub claims: bool,
+}
+
+/// How far a pod's containers have come, as far as a drain cares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// None of them has started. Its eviction asks no budget.
+    Pending,
+    /// They run; or nothing better is known.
+    #[default]
+    Running,
+    /// They have ended for good (`Succeeded` or `Failed`).
+    Completed,
 }
 
 impl PodFacts {
@@ -86,6 +102,15 @@ impl PodFacts {
     }
 }
 
+impl From<&k8s_openapi::api::core::v1::Pod> for PodFacts {
+    /// For those who have whole pods already, such as a reflector's.
+    fn from(pod: &k8s_openapi::api::core::v1::Pod) -> Self {
+        // A pod that has been read can be written, and what is written can be read.
+        let facts = serde_json::to_value(pod).and_then(serde_json::from_value);
+        facts.unwrap_or_default()
+    }
+}
+
 /// The annotation by which a pod says how it wants to be drained.
 pub const DRAIN_ANNOTATION: &str = "spot-interrupt-handler/drain";
 /// What the kubelet puts on its mirror pods.
@@ -93,7 +118,7 @@ const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 
 /// The fields as they come; whatever is missing or new is no reason to fail.
 mod wire {
-    use super::{BTreeMap, DEFAULT_GRACE, Deserialize, Duration, Owner, PodFacts, Uid};
+    use super::{BTreeMap, DEFAULT_GRACE, Deserialize, Duration, Owner, Phase, PodFacts, Uid};
 
     #[derive(Default, Deserialize)]
     #[serde(default)]
@@ -121,6 +146,7 @@ mod wire {
     #[derive(Default, Deserialize)]
     #[serde(default, rename_all = "camelCase")]
     struct Spec {
+        node_name: String,
         termination_grace_period_seconds: Option<i64>,
         priority_class_name: String,
         volumes: Vec<Volume>,
@@ -138,6 +164,14 @@ mod wire {
     #[serde(default)]
     struct Status {
         phase: String,
+        conditions: Vec<Condition>,
+    }
+
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Condition {
+        r#type: String,
+        status: String,
     }
 
     /// A grace from the API; a negative one ends a pod at once, as the kubelet has it.
@@ -161,6 +195,7 @@ mod wire {
                 namespace: metadata.namespace,
                 name: metadata.name,
                 uid: metadata.uid,
+                node: spec.node_name,
                 version: metadata.resource_version,
                 owner: metadata.owner_references.into_iter().find(|o| o.controller),
                 labels: metadata.labels,
@@ -173,7 +208,15 @@ mod wire {
                         .deletion_grace_period_seconds
                         .map_or(grace, seconds)
                 }),
-                completed: matches!(status.phase.as_str(), "Succeeded" | "Failed"),
+                phase: match status.phase.as_str() {
+                    "Pending" => Phase::Pending,
+                    "Succeeded" | "Failed" => Phase::Completed,
+                    _ => Phase::Running,
+                },
+                ready: status
+                    .conditions
+                    .iter()
+                    .any(|c| c.r#type == "Ready" && c.status == "True"),
                 critical: matches!(
                     spec.priority_class_name.as_str(),
                     "system-node-critical" | "system-cluster-critical"
@@ -203,11 +246,11 @@ mod tests {
                 "deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 7,
             },
             "spec": {
-                "terminationGracePeriodSeconds": 45, "priorityClassName": "system-node-critical",
+                "nodeName": "worker-1", "terminationGracePeriodSeconds": 45, "priorityClassName": "system-node-critical",
                 "volumes": [{"name": "a", "emptyDir": {}},
                     {"name": "b", "persistentVolumeClaim": {"claimName": "c"}}],
             },
-            "status": {"phase": "Running"},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
         }))
         .unwrap();
         assert_eq!(pod.path(), "shop/web-1");
@@ -215,7 +258,8 @@ mod tests {
         assert_eq!(pod.wish.as_deref(), Some("last"));
         assert_eq!(pod.grace, Duration::from_secs(45));
         assert_eq!(pod.terminating, Some(Duration::from_secs(7)));
-        assert!(pod.critical && pod.empty_dir && pod.claims && !pod.completed && !pod.mirror);
+        assert_eq!((pod.node.as_str(), pod.phase), ("worker-1", Phase::Running));
+        assert!(pod.critical && pod.empty_dir && pod.claims && pod.ready && !pod.mirror);
     }
 
     #[test]
@@ -230,5 +274,17 @@ mod tests {
         let pod: PodFacts =
             serde_json::from_str(r#"{"spec":{"terminationGracePeriodSeconds":-5}}"#).unwrap();
         assert_eq!(pod.grace, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_whole_pod_comes_to_the_same_facts() {
+        let pod = serde_json::json!({
+            "metadata": {"namespace": "shop", "name": "web-1", "uid": "u1"},
+            "spec": {"containers": [], "nodeName": "worker-1"}, "status": {"phase": "Pending"},
+        });
+        let whole: k8s_openapi::api::core::v1::Pod = serde_json::from_value(pod.clone()).unwrap();
+        let narrow: PodFacts = serde_json::from_value(pod).unwrap();
+        assert_eq!(PodFacts::from(&whole), narrow);
+        assert_eq!(narrow.phase, Phase::Pending);
     }
 }

@@ -1,4 +1,5 @@
-//! One list-and-watch of a node's pods that never gives up.
+//! One list-and-watch of pods, and watches of budgets, that never give up: what a
+//! [`Plan`](crate::plan::Plan) or a [`Fleet`](crate::plan::Fleet) sees of the cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use spot_core::recurring::Recurring;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
-use crate::plan::Input;
-use crate::pods::{Change, Pods, PodsError};
+use crate::plan::{Input, Learnt};
+use crate::pods::{BudgetChange, Change, Pods, PodsError};
 
 /// The first pause after a failure, and the longest. A list that fails costs pods their
 /// time, so it is short.
@@ -31,10 +32,13 @@ impl Health {
         }
     }
 
-    fn ill(&mut self, error: &PodsError) {
+    fn ill(&mut self, why: &str, error: &PodsError) {
         if self.failing.holds(Instant::now()) {
-            let cause = std::error::Error::source(error).map(ToString::to_string);
-            tracing::warn!(%error, cause, remedy = error.remedy(), "pods cannot be seen");
+            tracing::warn!(
+                why,
+                remedy = error.remedy(),
+                "the node's pods cannot be seen"
+            );
         }
     }
 
@@ -48,9 +52,12 @@ impl Health {
     }
 }
 
-/// Feeds `inputs` with what is observed, until their receiver is gone. A change of `relist`
-/// makes it list again.
-pub(crate) async fn feed(
+/// Feeds `inputs` with what is observed of `pods`, until their receiver is gone. A change of
+/// `relist` makes it list again, as [`Effect::Relist`](crate::plan::Effect::Relist) asks.
+///
+/// # Cancel safety
+/// Dropping the future ends the call or the watch that is under way; begun anew, it lists.
+pub async fn feed(
     pods: Arc<dyn Pods>,
     inputs: mpsc::Sender<Input>,
     mut relist: watch::Receiver<()>,
@@ -93,11 +100,14 @@ pub(crate) async fn feed(
             }
             Went::Closed => {}
             Went::Failed(error) => {
+                let why = words(&error);
+                health.ill(&why, &error);
                 if matches!(error, PodsError::Expired) {
                     version = None;
                     fresh = true;
+                } else if inputs.send(Input::Unseen(why)).await.is_err() {
+                    return;
                 }
-                health.ill(&error);
             }
         }
         tokio::select! {
@@ -156,5 +166,83 @@ async fn follow(
         if inputs.send(input).await.is_err() {
             return Went::ReceiverGone;
         }
+    }
+}
+
+/// The pause before the budgets of a namespace are watched anew: after the server ended the
+/// watch as it does, after it failed, and where a permission is missing.
+const REOPEN: [Duration; 3] = [
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+    Duration::from_secs(30),
+];
+
+/// Feeds `inputs` with the budgets of a namespace, until their receiver is gone, as
+/// [`Effect::WatchBudgets`](crate::plan::Effect::WatchBudgets) asks.
+///
+/// # Cancel safety
+/// Dropping the future ends the watch; begun anew, it tells of all budgets again.
+pub async fn feed_budgets(pods: Arc<dyn Pods>, namespace: String, inputs: mpsc::Sender<Input>) {
+    loop {
+        let ended = follow_budgets(&*pods, &namespace, &inputs).await;
+        let (pause, why) = match ended {
+            Ended::ReceiverGone => return,
+            Ended::Closed => {
+                sleep(REOPEN[0]).await;
+                continue;
+            }
+            Ended::Failed(error) if error.is_permission() => (REOPEN[2], words(&error)),
+            Ended::Failed(error) => (REOPEN[1], words(&error)),
+        };
+        tracing::warn!(
+            namespace,
+            why,
+            "budgets cannot be watched; they are asked instead"
+        );
+        let namespace = namespace.clone();
+        let unwatched = Learnt::BudgetsUnwatched { namespace, why };
+        if inputs.send(unwatched.into()).await.is_err() {
+            return;
+        }
+        sleep(pause).await;
+    }
+}
+
+enum Ended {
+    Closed,
+    Failed(PodsError),
+    ReceiverGone,
+}
+
+async fn follow_budgets(pods: &dyn Pods, namespace: &str, inputs: &mpsc::Sender<Input>) -> Ended {
+    let mut changes = match pods.watch_budgets(namespace.to_owned()).await {
+        Ok(changes) => changes,
+        Err(error) => return Ended::Failed(error),
+    };
+    let namespace = || namespace.to_owned();
+    let mut learnt = Learnt::BudgetsWatched {
+        namespace: namespace(),
+    };
+    loop {
+        if inputs.send(learnt.into()).await.is_err() {
+            return Ended::ReceiverGone;
+        }
+        learnt = match changes.next().await {
+            None => return Ended::Closed,
+            Some(Err(error)) => return Ended::Failed(error),
+            Some(Ok(BudgetChange::Seen(budget))) => Learnt::Budget(budget),
+            Some(Ok(BudgetChange::Deleted { name })) => Learnt::BudgetGone {
+                namespace: namespace(),
+                name,
+            },
+        };
+    }
+}
+
+/// An error and what is behind it.
+pub(crate) fn words(error: &PodsError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }

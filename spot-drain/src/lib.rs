@@ -8,13 +8,15 @@
 //! |---|---|
 //! | [`facts`] | what a drain needs to know of a pod |
 //! | [`classify`] | which pods are evicted, which are left alone, and why (pure) |
+//! | [`rules`] | what an embedder decides about pods (pure) |
 //! | [`budget`] | which budgets stand over a pod (pure) |
 //! | [`taint`] | the patch that quarantines or releases a node (pure) |
 //! | [`reply`] | what the API server's answer to an eviction means (pure) |
 //! | [`window`] | the drain's times, made from the deadline (pure) |
-//! | [`plan`] | the drain as a state machine, usable alone (pure) |
+//! | [`plan`] | the drain of one node, or of many, as a state machine (pure) |
 //! | [`report`] | what became of every pod |
 //! | [`pods`] | the port: list, watch, evict, delete |
+//! | [`feed`] | list-and-watch of pods, and watches of budgets, that never give up |
 //! | [`driver`] | performs a plan: a [`spot_core::drainer::Drainer`] |
 //! | [`cluster`] | the connection to the API server, the node and its pods |
 //!
@@ -48,11 +50,12 @@ pub mod classify;
 pub mod cluster;
 pub mod driver;
 pub mod facts;
-mod feed;
+pub mod feed;
 pub mod plan;
 pub mod pods;
 pub mod reply;
 pub mod report;
+pub mod rules;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod taint;

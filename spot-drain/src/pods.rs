@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
-use crate::budget::Budgets;
+use crate::budget::{BudgetFacts, Budgets};
 use crate::classify::DaemonSets;
 use crate::facts::PodFacts;
 use crate::plan::Call;
@@ -40,7 +40,19 @@ pub struct Watched {
     pub version: String,
 }
 
-/// Why pods could not be listed or watched.
+/// What a watch of budgets says.
+#[derive(Clone, Debug)]
+pub enum BudgetChange {
+    /// A budget is there at the beginning, is new, or has changed.
+    Seen(BudgetFacts),
+    /// A budget is gone.
+    Deleted {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Why something could not be listed or watched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PodsError {
@@ -48,10 +60,12 @@ pub enum PodsError {
     #[error("the watch's version has expired")]
     Expired,
     /// A permission is missing.
-    #[error("not allowed to {verb} pods of the node: {words}")]
+    #[error("not allowed to {verb} {resource}: {words}")]
     Forbidden {
         /// The verb, as RBAC writes it.
         verb: &'static str,
+        /// The resource, as RBAC writes it.
+        resource: &'static str,
         /// The server's words.
         words: String,
     },
@@ -72,10 +86,12 @@ impl PodsError {
     }
 
     /// What mends it.
-    pub fn remedy(&self) -> &'static str {
+    pub fn remedy(&self) -> String {
         match self {
-            Self::Forbidden { .. } => "grant list and watch on pods to the handler's account",
-            Self::Expired | Self::Unavailable(_) => "none needed; it is tried again",
+            Self::Forbidden { verb, resource, .. } => {
+                format!("grant {verb} on {resource} to the handler's account")
+            }
+            Self::Expired | Self::Unavailable(_) => "none needed; it is tried again".to_owned(),
         }
     }
 }
@@ -111,6 +127,22 @@ pub trait Pods: Send + Sync {
 
     /// Which PodDisruptionBudgets exist.
     async fn budgets(&self) -> Budgets;
+
+    /// Watches the budgets of a namespace; the stream begins with those that exist, and ends
+    /// when the server ends it.
+    ///
+    /// # Errors
+    /// [`PodsError`], also as an item of the stream, which then ends.
+    async fn watch_budgets(
+        &self,
+        namespace: String,
+    ) -> Result<BoxStream<'static, Result<BudgetChange, PodsError>>, PodsError>;
+
+    /// Which volumes are attached to the node, by the names that its status gives them.
+    ///
+    /// # Errors
+    /// [`PodsError`].
+    async fn volumes(&self) -> Result<Vec<String>, PodsError>;
 
     /// Whether we may evict at all; `None` where it could not be learnt.
     async fn may_evict(&self) -> Option<bool>;

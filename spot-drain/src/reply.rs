@@ -58,8 +58,13 @@ pub enum Reply {
         /// The server's words.
         words: String,
     },
-    /// It is not known whether it took effect: a 5xx, a reset, no answer in time.
+    /// It is not known whether it took effect: the server answered with a 5xx.
     Unclear {
+        /// What it said.
+        what: String,
+    },
+    /// Nothing answered: no connection, a reset, no answer in time. It may have taken effect.
+    Lost {
         /// What happened.
         what: String,
     },

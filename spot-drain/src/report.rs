@@ -33,6 +33,80 @@ pub struct Report {
     pub requests: u64,
     /// Every pod that was observed, once.
     pub pods: Vec<PodReport>,
+    /// Volumes that were still attached to the node when it was looked at last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attached: Vec<String>,
+    /// What could not be learnt, and the difference that it made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hindrances: Vec<Hindrance>,
+}
+
+/// Something that could not be learnt of the cluster, and what was done without it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "unknown", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Hindrance {
+    /// The node's pods could not be seen at the end.
+    Pods {
+        /// Why.
+        why: String,
+    },
+    /// Which `DaemonSets` exist: pods that one owns were left alone.
+    DaemonSets {
+        /// Why.
+        why: String,
+    },
+    /// Which budgets exist: pods of one owner went carefully.
+    Budgets {
+        /// Why.
+        why: String,
+    },
+    /// When a namespace's budgets change: closed ones were asked every few seconds.
+    BudgetWatch {
+        /// The namespace.
+        namespace: String,
+        /// Why.
+        why: String,
+    },
+    /// Which volumes are attached to the node.
+    Volumes {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Hindrance {
+    /// Whether it is the same but for its reason.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::BudgetWatch { namespace: a, .. }, Self::BudgetWatch { namespace: b, .. }) => {
+                a == b
+            }
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+}
+
+impl fmt::Display for Hindrance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pods { why } => write!(f, "the node's pods could not be seen at the end ({why})"),
+            Self::DaemonSets { why } => {
+                write!(f, "DaemonSets unknown, their pods left alone ({why})")
+            }
+            Self::Budgets { why } => {
+                write!(
+                    f,
+                    "budgets unknown, pods of one owner went carefully ({why})"
+                )
+            }
+            Self::BudgetWatch { namespace, why } => write!(
+                f,
+                "budgets of {namespace} could not be watched, closed ones were asked every few seconds ({why})"
+            ),
+            Self::Volumes { why } => write!(f, "attached volumes unknown ({why})"),
+        }
+    }
 }
 
 /// What became of a pod.
@@ -89,6 +163,8 @@ pub enum PodOutcome {
     WouldEvict,
     /// Its end had begun and was not seen.
     Terminating,
+    /// It was waited for, and had not come to its end.
+    Awaited,
     /// A budget held it.
     Blocked {
         /// The budget's name, where it is known.
@@ -136,6 +212,7 @@ impl PodOutcome {
             Self::Gone => "gone",
             Self::WouldEvict => "would-evict",
             Self::Terminating => "terminating",
+            Self::Awaited => "awaited",
             Self::Blocked { .. } => "blocked",
             Self::Misconfigured { .. } => "misconfigured",
             Self::Forbidden { .. } => "forbidden",
@@ -244,6 +321,12 @@ impl fmt::Display for Report {
             }
             let tries = pod.tries;
             write!(f, ", {tries} {}", if tries == 1 { "try" } else { "tries" })?;
+        }
+        if !self.attached.is_empty() {
+            write!(f, "\n  still attached: {}", self.attached.join(", "))?;
+        }
+        for hindrance in &self.hindrances {
+            write!(f, "\n  {hindrance}")?;
         }
         for pod in &self.pods {
             let mut notes = String::new();

@@ -43,6 +43,9 @@ pub struct Request {
     pub namespace: String,
     /// The object's name, or empty.
     pub name: String,
+    /// The UID that the body insists on. Known of evictions only: theirs are the bodies that
+    /// are logged.
+    pub uid: Option<String>,
     /// Path and query.
     pub uri: String,
     /// HTTP status.
@@ -61,6 +64,16 @@ impl Request {
         } else {
             format!("{} {}/{}", self.verb, self.resource, self.subresource)
         }
+    }
+
+    /// Whether it asked for an eviction.
+    pub fn is_eviction(&self) -> bool {
+        self.kind() == "create pods/eviction"
+    }
+
+    /// Whether it was an eviction that was accepted.
+    pub fn has_evicted(&self) -> bool {
+        self.is_eviction() && (200..300).contains(&self.code)
     }
 }
 
@@ -140,7 +153,12 @@ fn parse(line: &[u8]) -> Option<Request> {
     }
     let object = line.object_ref.unwrap_or_default();
     let path = line.request_uri.split('?').next().unwrap_or_default();
+    let uid = line
+        .request_object
+        .as_ref()
+        .and_then(|body| body["deleteOptions"]["preconditions"]["uid"].as_str());
     Some(Request {
+        uid: uid.map(String::from),
         user: line.user.username,
         impersonated: line.impersonated_user.map(|user| user.username),
         verb: line.verb,
@@ -165,6 +183,7 @@ struct Line {
     user: User,
     impersonated_user: Option<User>,
     object_ref: Option<Object>,
+    request_object: Option<serde_json::Value>,
     response_status: Option<Status>,
     request_received_timestamp: String,
     stage_timestamp: String,
@@ -197,6 +216,7 @@ mod tests {
         "requestURI":"/api/v1/namespaces/n/pods/p/eviction?x=1","user":{"username":"handler"},
         "objectRef":{"resource":"pods","namespace":"n","name":"p","subresource":"eviction"},
         "responseStatus":{"metadata":{},"code":201},
+        "requestObject":{"kind":"Eviction","deleteOptions":{"preconditions":{"uid":"u-1"}}},
         "requestReceivedTimestamp":"2026-01-02T03:04:05.000001Z",
         "stageTimestamp":"2026-01-02T03:04:05.250001Z"}"#;
 
@@ -216,6 +236,7 @@ mod tests {
         let request = line("ResponseComplete", "create").unwrap();
         assert_eq!(request.kind(), "create pods/eviction");
         assert_eq!(request.code, 201);
+        assert_eq!(request.uid.as_deref(), Some("u-1"));
         let took = request.answered.duration_since(request.received);
         assert_eq!(took.as_millis(), 250);
     }

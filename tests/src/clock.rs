@@ -20,3 +20,14 @@ pub fn whole_second_in(ahead: Duration) -> Timestamp {
     let up = i64::from(then.subsec_nanosecond() > 0);
     Timestamp::from_second(then.as_second().saturating_add(up)).unwrap_or(Timestamp::MAX)
 }
+
+/// Sleeps until the wall clock says `then`; not at all if it is past.
+pub async fn sleep_until_wall(then: Timestamp) {
+    let left = then.duration_since(wall_now()).try_into();
+    tokio::time::sleep(left.unwrap_or(Duration::ZERO)).await;
+}
+
+/// `span` after `from`.
+pub fn after(from: Timestamp, span: Duration) -> Timestamp {
+    from.saturating_add(span).unwrap_or(Timestamp::MAX)
+}

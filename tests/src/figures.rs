@@ -37,15 +37,20 @@ impl DrainFigures {
             let accepted = (200..300).contains(&request.code);
             if changes_node && accepted {
                 figures.cordoned = Some(earlier(figures.cordoned, request.answered));
-            } else if request.kind() == "create pods/eviction" && accepted {
+            } else if request.has_evicted() {
                 figures.evicted += 1;
                 figures.first_eviction = Some(earlier(figures.first_eviction, request.answered));
                 figures.last_eviction = figures.last_eviction.max(Some(request.answered));
-            } else if request.kind() == "create pods/eviction" && request.code == 429 {
+            } else if request.is_eviction() && request.code == 429 {
                 figures.refused += 1;
             }
         }
         figures
+    }
+
+    /// From the accepted cordon to the first accepted eviction; zero if that was faster.
+    pub fn cordon_to_first_eviction(&self) -> Option<Duration> {
+        Some(between(self.cordoned?, self.first_eviction?))
     }
 
     /// From the accepted cordon to the last accepted eviction; zero if an eviction was faster.
@@ -66,6 +71,14 @@ pub fn median_and_max(durations: &[Duration]) -> Option<(Duration, Duration)> {
     Some((*sorted.get(sorted.len() / 2)?, *sorted.last()?))
 }
 
+/// The duration that `percent` of some durations do not exceed (nearest rank).
+pub fn percentile(durations: &[Duration], percent: usize) -> Option<Duration> {
+    let mut sorted = durations.to_vec();
+    sorted.sort_unstable();
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied()
+}
+
 fn earlier(known: Option<Timestamp>, seen: Timestamp) -> Timestamp {
     known.map_or(seen, |known| known.min(seen))
 }
@@ -84,6 +97,7 @@ mod tests {
             subresource: subresource.into(),
             namespace: String::new(),
             name: String::new(),
+            uid: None,
             uri: String::new(),
             code,
             received: at,
@@ -107,6 +121,10 @@ mod tests {
             (2, 2, 6)
         );
         assert_eq!(
+            figures.cordon_to_first_eviction(),
+            Some(Duration::from_secs(1))
+        );
+        assert_eq!(
             figures.cordon_to_last_eviction(),
             Some(Duration::from_secs(5))
         );
@@ -117,5 +135,14 @@ mod tests {
         assert_eq!(median_and_max(&[]), None);
         let three = [3, 1, 2].map(Duration::from_secs);
         assert_eq!(median_and_max(&three), Some((three[2], three[0])));
+    }
+
+    #[test]
+    fn a_percentile_is_one_of_the_durations() {
+        assert_eq!(percentile(&[], 99), None);
+        let hundred: Vec<Duration> = (1..=100).map(Duration::from_secs).collect();
+        assert_eq!(percentile(&hundred, 99), Some(Duration::from_secs(99)));
+        assert_eq!(percentile(&hundred, 100), Some(Duration::from_secs(100)));
+        assert_eq!(percentile(&hundred[..1], 50), Some(Duration::from_secs(1)));
     }
 }

@@ -20,6 +20,8 @@ use crate::{
 
 /// The binary's name.
 const NAME: &str = "spot-interrupt-handler";
+/// How long it may take to be up on a busy machine.
+const UP: Duration = Duration::from_secs(30);
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// The shipping binary: `SPOT_HANDLER_BIN` if that is set, else what `cargo shipping` builds,
@@ -166,6 +168,17 @@ impl Handler {
             .filter_map(|line| serde_json::from_str(line).ok())
             .filter(Value::is_object)
             .collect()
+    }
+
+    /// Waits until it is up and hears the metadata service.
+    ///
+    /// # Errors
+    /// When it ends before, or takes longer than a busy machine explains.
+    pub async fn hears_notices(&self) -> Result<()> {
+        let heard = |line: &Value| line["message"] == "notices can be heard";
+        self.wait_for_log("that notices can be heard", UP, heard)
+            .await
+            .map(drop)
     }
 
     /// Waits for a line of its log that is as wanted.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
@@ -14,9 +15,6 @@ use crate::{
     metadata_mock::{Action, MetadataMock},
     rbac,
 };
-
-/// How long the handler may take to be up on a busy machine.
-const UP: Duration = Duration::from_secs(30);
 
 /// The workshop's small cluster: its three services on a spot node that will be interrupted,
 /// and room for them on another spot node and on an On-Demand one.
@@ -94,14 +92,36 @@ impl Interruption {
         crate::handler::binary().await?; // built before the clock runs
         let id = &node.instance_id;
         let metadata = MetadataMock::spot(id, Action::Terminate, left, delay).await?;
+        Self::hear(plane, node, metadata, more).await
+    }
+
+    /// The same with a notice that shows at a whole second of the wall clock, which many nodes
+    /// may share. Whether the handler was up by then is for the caller to see.
+    ///
+    /// # Errors
+    /// When one of them does not start.
+    pub async fn announce_at(
+        plane: &ControlPlane,
+        node: &Node,
+        shows_at: Timestamp,
+        left: Duration,
+    ) -> Result<Self> {
+        let id = &node.instance_id;
+        let metadata = MetadataMock::spot_at(id, Action::Terminate, left, shows_at).await?;
+        Self::hear(plane, node, metadata, |flags| flags).await
+    }
+
+    async fn hear(
+        plane: &ControlPlane,
+        node: &Node,
+        metadata: MetadataMock,
+        more: impl Fn(Flags) -> Flags,
+    ) -> Result<Self> {
         let user = plane.take_handler_user()?;
         let mark = plane.audit().mark();
         let flags = Flags::run(&node.name, &plane.kubeconfig(&user)?, &metadata.url());
         let handler = Handler::start(&more(flags)).await?;
-        let heard = |line: &Value| line["message"] == "notices can be heard";
-        handler
-            .wait_for_log("that notices can be heard", UP, heard)
-            .await?;
+        handler.hears_notices().await?;
         Ok(Self {
             metadata,
             handler,

@@ -26,6 +26,7 @@ pub mod error;
 pub mod figures;
 pub mod handler;
 pub mod interruption;
+pub mod kills;
 pub mod kwok;
 pub mod lock;
 pub mod metadata_mock;

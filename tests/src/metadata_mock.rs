@@ -81,15 +81,38 @@ impl MetadataMock {
         delay: Duration,
     ) -> Result<Self> {
         let shows_at = whole_second_in(delay);
+        let trigger = (!delay.is_zero()).then_some(shows_at);
+        Self::notice_at(instance_id, action, left, shows_at, trigger).await
+    }
+
+    /// The same with a notice that shows at a whole second of the wall clock, which may be one
+    /// that other instances' notices share.
+    ///
+    /// # Errors
+    /// When the mock cannot be built or started.
+    pub async fn spot_at(
+        instance_id: &str,
+        action: Action,
+        left: Duration,
+        shows_at: Timestamp,
+    ) -> Result<Self> {
+        Self::notice_at(instance_id, action, left, shows_at, Some(shows_at)).await
+    }
+
+    async fn notice_at(
+        instance_id: &str,
+        action: Action,
+        left: Duration,
+        shows_at: Timestamp,
+        trigger: Option<Timestamp>,
+    ) -> Result<Self> {
         let deadline = shows_at.saturating_add(left).unwrap_or(Timestamp::MAX);
         let deadline = Timestamp::from_second(deadline.as_second()).unwrap_or(deadline);
         let mut args = vec![
             format!("--action={}", action.name()),
             format!("--time={deadline}"),
         ];
-        if !delay.is_zero() {
-            args.push(format!("--mock-trigger-time={shows_at}"));
-        }
+        args.extend(trigger.map(|at| format!("--mock-trigger-time={at}")));
         let mock = Self::start(instance_id, "spot", args).await?;
         Ok(Self {
             notice: Some(Notice { shows_at, deadline }),

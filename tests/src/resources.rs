@@ -11,7 +11,7 @@ use crate::{Error, Result, error::Context as _};
 /// # Errors
 /// When the process is gone.
 pub fn resident_bytes(pid: u32) -> Result<u64> {
-    status_kib(pid, "VmRSS:")
+    kib(pid, "status", "VmRSS:")
 }
 
 /// The most resident memory so far, in bytes (`VmHWM`).
@@ -19,7 +19,16 @@ pub fn resident_bytes(pid: u32) -> Result<u64> {
 /// # Errors
 /// When the process is gone.
 pub fn peak_resident_bytes(pid: u32) -> Result<u64> {
-    status_kib(pid, "VmHWM:")
+    kib(pid, "status", "VmHWM:")
+}
+
+/// Memory in bytes that is its own, with its share of what it has in common with others (`Pss`):
+/// of many processes of one binary the sum is what they take together.
+///
+/// # Errors
+/// When the process is gone, or belongs to another user.
+pub fn proportional_bytes(pid: u32) -> Result<u64> {
+    kib(pid, "smaps_rollup", "Pss:")
 }
 
 /// Processor time used so far, user and system. Its grain is the kernel's tick, usually 10 ms.
@@ -71,8 +80,8 @@ pub fn is_alive(pid: u32) -> bool {
     })
 }
 
-fn status_kib(pid: u32, field: &str) -> Result<u64> {
-    read(pid, "status")?
+fn kib(pid: u32, file: &str, field: &str) -> Result<u64> {
+    read(pid, file)?
         .lines()
         .find_map(|line| line.strip_prefix(field))
         .and_then(|rest| rest.split_whitespace().next())

@@ -90,18 +90,28 @@ impl KubeNode {
         instance: Option<&str>,
         patch: impl Fn(&NodeFacts) -> Option<NodePatch>,
     ) -> Result<(), NodeError> {
-        let mut last = None;
+        let mut last: Option<Raw> = None;
+        // The version from which a patch was made that the server called invalid.
+        let mut invalid: Option<String> = None;
         // That nothing is to be done is believed only of a node that was just read.
         let seen = self.seen().take();
         let seen = seen.filter(|node| matches!(self.identify(node, instance), Ok(true)));
-        let mut from_seen = seen.as_ref().and_then(&patch);
+        let made = |node: &NodeFacts| Some((patch(node)?, node.resource_version.clone()));
+        let mut from_seen = seen.as_ref().and_then(made);
         for _ in 0..TRIES {
-            let patch = match from_seen.take() {
-                Some(patch) => patch,
-                None => match patch(&self.read(instance).await?.0) {
-                    Some(patch) => patch,
-                    None => return Ok(()),
-                },
+            let (patch, version) = if let Some(made) = from_seen.take() {
+                made
+            } else {
+                let node = self.read(instance).await?.0;
+                let Some(made) = made(&node) else {
+                    return Ok(());
+                };
+                // Nobody has written since: it is a policy that refuses, not a `test`.
+                let same = invalid.as_ref() == Some(&node.resource_version);
+                if let Some(raw) = last.take_if(|_| same) {
+                    return Err(NodeError::Refused(Box::new(unexpected(&raw))));
+                }
+                made
             };
             let raw = self.send(patch).await?;
             match raw.status {
@@ -112,7 +122,10 @@ impl KubeNode {
                     return Ok(());
                 }
                 // Somebody wrote in between: a conflict, or a `test` that no longer holds.
-                409 | 422 => last = Some(raw),
+                409 | 422 => {
+                    invalid = (raw.status == 422).then_some(version);
+                    last = Some(raw);
+                }
                 _ => return Err(self.refusal("patch", &raw)),
             }
         }

@@ -1,5 +1,7 @@
 //! A node's pods, over the API.
 
+use std::future::ready;
+
 use async_trait::async_trait;
 use futures_util::stream::{BoxStream, StreamExt as _};
 use http::Method;
@@ -7,25 +9,28 @@ use kube::core::WatchEvent;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{CallError, Cluster, escape, request, unexpected};
-use crate::budget::Budgets;
+use super::watch::{refusal, unavailable, watch_error};
+use super::{Cluster, escape, request, unexpected};
+use crate::budget::{BudgetFacts, Budgets};
 use crate::classify::DaemonSets;
 use crate::facts::{PodFacts, Uid};
 use crate::plan::Call;
-use crate::pods::{Change, Listed, Pods, PodsError, Watched};
-use crate::reply::{Raw, Reply, decode, quote};
+use crate::pods::{BudgetChange, Change, Listed, Pods, PodsError, Watched};
+use crate::reply::{Reply, decode};
 
 /// The most pods in one page of a list that does not come from the cache.
 const PAGE: u32 = 250;
+const PODS: &str = "pods";
+const BUDGETS: &str = "poddisruptionbudgets";
 /// How long the server may keep a watch open, in seconds.
 const WATCH: u32 = 290;
 
-/// The pods of one node.
+/// The pods of one node, or of all.
 #[derive(Clone)]
 pub struct KubePods {
     cluster: Cluster,
-    node: String,
-    dry_run: bool,
+    /// `None`: all of them.
+    node: Option<String>,
 }
 
 /// The parts of a list that matter.
@@ -55,32 +60,49 @@ struct Identity {
     uid: Uid,
 }
 
+/// The part of a node that tells of its volumes.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Attachments {
+    status: AttachmentStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct AttachmentStatus {
+    volumes_attached: Vec<AttachedVolume>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AttachedVolume {
+    name: String,
+}
+
 impl KubePods {
-    pub(super) fn new(cluster: Cluster, node: String) -> Self {
-        Self {
-            cluster,
-            node,
-            dry_run: false,
+    pub(super) fn new(cluster: Cluster, node: Option<String>) -> Self {
+        Self { cluster, node }
+    }
+
+    /// The query that selects the pods.
+    fn selector(&self) -> String {
+        match &self.node {
+            Some(node) => format!("fieldSelector=spec.nodeName%3D{}&", escape(node)),
+            None => String::new(),
         }
     }
 
-    /// The same pods, whose evictions the server checks and does not carry out.
-    #[must_use]
-    pub fn with_dry_run(mut self, dry_run: bool) -> Self {
-        self.dry_run = dry_run;
-        self
-    }
-
-    fn selector(&self) -> String {
-        format!("fieldSelector=spec.nodeName%3D{}", escape(&self.node))
-    }
-
-    async fn get<T: for<'a> Deserialize<'a>>(&self, path: &str) -> Result<T, PodsError> {
+    async fn get<T: for<'a> Deserialize<'a>>(
+        &self,
+        verb: &'static str,
+        resource: &'static str,
+        path: &str,
+    ) -> Result<T, PodsError> {
         let get = request(Method::GET, path, "application/json", Vec::new());
         let raw = self.cluster.call(get).await.map_err(unavailable)?;
         match raw.status {
             200 => serde_json::from_slice(&raw.body).map_err(unavailable),
-            _ => Err(refusal("list", &raw)),
+            _ => Err(refusal(verb, resource, &raw)),
         }
     }
 
@@ -108,13 +130,13 @@ impl KubePods {
         let call = request(method, &path, "application/json", body);
         match self.cluster.call(call).await {
             Ok(raw) => decode(&raw),
-            Err(error) => Reply::Unclear {
+            Err(error) => Reply::Lost {
                 what: error.to_string(),
             },
         }
     }
 
-    fn options(&self, call: &Call) -> Value {
+    fn options(call: &Call) -> Value {
         let mut options = json!({
             "apiVersion": "v1", "kind": "DeleteOptions",
             "preconditions": { "uid": call.pod },
@@ -122,7 +144,7 @@ impl KubePods {
         if let Some(grace) = call.grace {
             options["gracePeriodSeconds"] = grace.into();
         }
-        if self.dry_run {
+        if call.dry_run {
             options["dryRun"] = json!(["All"]);
         }
         options
@@ -134,13 +156,15 @@ impl Pods for KubePods {
     async fn list(&self, fresh: bool) -> Result<Listed, PodsError> {
         let selector = self.selector();
         let mut query = if fresh {
-            format!("{selector}&limit={PAGE}")
+            format!("{selector}limit={PAGE}")
         } else {
-            format!("{selector}&resourceVersion=0")
+            format!("{selector}resourceVersion=0")
         };
         let mut pods = Vec::new();
         loop {
-            let page: Page<PodFacts> = self.get(&format!("/api/v1/pods?{query}")).await?;
+            let page: Page<PodFacts> = self
+                .get("list", PODS, &format!("/api/v1/pods?{query}"))
+                .await?;
             pods.extend(page.items);
             if page.metadata.r#continue.is_empty() {
                 return Ok(Listed {
@@ -149,7 +173,7 @@ impl Pods for KubePods {
                 });
             }
             let token = escape(&page.metadata.r#continue);
-            query = format!("{selector}&limit={PAGE}&continue={token}");
+            query = format!("{selector}limit={PAGE}&continue={token}");
         }
     }
 
@@ -158,34 +182,12 @@ impl Pods for KubePods {
         version: String,
     ) -> Result<BoxStream<'static, Result<Watched, PodsError>>, PodsError> {
         let path = format!(
-            "/api/v1/pods?{}&watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH}&resourceVersion={}",
+            "/api/v1/pods?{}watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH}&resourceVersion={}",
             self.selector(),
             escape(&version)
         );
-        let get = request(Method::GET, &path, "application/json", Vec::new());
-        let client = self.cluster.client();
-        let opened = self
-            .cluster
-            .within(client.request_events::<PodFacts>(get))
-            .await;
-        let events = opened.map_err(unavailable)?.map_err(|error| {
-            if matches!(&error, kube::Error::Api(status) if status.code == 401) {
-                self.cluster.renew();
-            }
-            watch_error(&error)
-        })?;
-        let changes = events.filter_map(|event| async {
-            match event {
-                Ok(event) => Some(change(event)),
-                // One pod that cannot be read is no reason to stop looking at the rest.
-                Err(error) if is_unreadable(&error) => {
-                    tracing::warn!(%error, "a change of a pod cannot be read");
-                    None
-                }
-                Err(error) => Some(Err(watch_error(&error))),
-            }
-        });
-        Ok(changes.boxed())
+        let events = self.cluster.events(PODS, &path).await?;
+        Ok(events.map(|event| event.and_then(change)).boxed())
     }
 
     async fn evict(&self, call: Call) -> Reply {
@@ -193,7 +195,7 @@ impl Pods for KubePods {
         let body = json!({
             "apiVersion": "policy/v1", "kind": "Eviction",
             "metadata": { "namespace": call.namespace, "name": call.name },
-            "deleteOptions": self.options(&call),
+            "deleteOptions": Self::options(&call),
         });
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction");
         self.end(Method::POST, path, body).await
@@ -202,7 +204,7 @@ impl Pods for KubePods {
     async fn delete(&self, call: Call) -> Reply {
         let (namespace, name) = (escape(&call.namespace), escape(&call.name));
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
-        self.end(Method::DELETE, path, self.options(&call)).await
+        self.end(Method::DELETE, path, Self::options(&call)).await
     }
 
     async fn daemon_sets(&self) -> DaemonSets {
@@ -218,7 +220,7 @@ impl Pods for KubePods {
                     problem,
                     "DaemonSets cannot be looked up; their pods are left alone"
                 );
-                DaemonSets::Unavailable
+                DaemonSets::Unavailable(problem)
             }
         }
     }
@@ -232,9 +234,42 @@ impl Pods for KubePods {
                     problem,
                     "budgets cannot be looked up; pods of one owner go carefully"
                 );
-                Budgets::Unknown
+                Budgets::Unavailable(problem)
             }
         }
+    }
+
+    async fn watch_budgets(
+        &self,
+        namespace: String,
+    ) -> Result<BoxStream<'static, Result<BudgetChange, PodsError>>, PodsError> {
+        // From any version: the stream then begins with what there is, from the cache.
+        let path = format!(
+            "/apis/policy/v1/namespaces/{}/poddisruptionbudgets?watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH}&resourceVersion=0",
+            escape(&namespace)
+        );
+        let events = self.cluster.events(BUDGETS, &path).await?;
+        let changes = events.filter_map(|event| {
+            ready(match event {
+                Ok(event) => budget_change(event),
+                Err(error) => Some(Err(error)),
+            })
+        });
+        Ok(changes.boxed())
+    }
+
+    async fn volumes(&self) -> Result<Vec<String>, PodsError> {
+        let Some(node) = &self.node else {
+            return Err(unavailable("the volumes of no node in particular"));
+        };
+        let path = format!("/api/v1/nodes/{}", escape(node));
+        let node: Attachments = self.get("get", "nodes", &path).await?;
+        Ok(node
+            .status
+            .volumes_attached
+            .into_iter()
+            .map(|volume| volume.name)
+            .collect())
     }
 
     async fn may_evict(&self) -> Option<bool> {
@@ -273,46 +308,15 @@ fn change(event: WatchEvent<PodFacts>) -> Result<Watched, PodsError> {
             change: Change::Bookmark,
             version: mark.metadata.resource_version,
         }),
-        WatchEvent::Error(status) => Err(watch_error(&kube::Error::Api(status))),
+        WatchEvent::Error(status) => Err(watch_error(PODS, &kube::Error::Api(status))),
     }
 }
 
-/// Whether a line of a watch is not what it should be. The client takes any object for a
-/// `Status` that it cannot take for an event; one that says nothing is none.
-fn is_unreadable(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::SerdeError(_) => true,
-        kube::Error::Api(status) => status.code == 0 && status.reason.is_empty(),
-        _ => false,
-    }
-}
-
-fn watch_error(error: &kube::Error) -> PodsError {
-    match error {
-        kube::Error::Api(status) if status.code == 410 => PodsError::Expired,
-        kube::Error::Api(status) if status.code == 403 => PodsError::Forbidden {
-            verb: "watch",
-            words: quote(&status.message),
-        },
-        kube::Error::Api(status) => unavailable(CallError::Status {
-            status: status.code,
-            words: quote(&status.message),
-        }),
-        other => unavailable(CallError::Transport(quote(&other.to_string()))),
-    }
-}
-
-fn refusal(verb: &'static str, raw: &Raw) -> PodsError {
-    match raw.status {
-        403 => PodsError::Forbidden {
-            verb,
-            words: quote(&String::from_utf8_lossy(&raw.body)),
-        },
-        410 => PodsError::Expired,
-        _ => unavailable(unexpected(raw)),
-    }
-}
-
-fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PodsError {
-    PodsError::Unavailable(error.into())
+fn budget_change(event: WatchEvent<BudgetFacts>) -> Option<Result<BudgetChange, PodsError>> {
+    Some(match event {
+        WatchEvent::Added(budget) | WatchEvent::Modified(budget) => Ok(BudgetChange::Seen(budget)),
+        WatchEvent::Deleted(budget) => Ok(BudgetChange::Deleted { name: budget.name }),
+        WatchEvent::Bookmark(_) => return None,
+        WatchEvent::Error(status) => Err(watch_error(BUDGETS, &kube::Error::Api(status))),
+    })
 }

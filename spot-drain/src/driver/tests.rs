@@ -17,7 +17,7 @@ use crate::budget::Budgets;
 use crate::classify::DaemonSets;
 use crate::facts::{Owner, PodFacts, Uid};
 use crate::plan::Call;
-use crate::pods::{Change, Listed, PodsError, Watched};
+use crate::pods::{BudgetChange, Change, Listed, PodsError, Watched};
 use crate::report::PodOutcome;
 
 mod course;
@@ -81,6 +81,10 @@ struct State {
     lists: VecDeque<Answer<Result<(), PodsError>>>,
     watches: VecDeque<Answer<Result<Watch, PodsError>>>,
     evictions: VecDeque<Answer<Reply>>,
+    /// What a watch of budgets begins with.
+    budgets: VecDeque<Result<Vec<Result<BudgetChange, PodsError>>, PodsError>>,
+    /// What is attached, look by look; then nothing.
+    volumes: VecDeque<Vec<String>>,
     live: Vec<mpsc::UnboundedSender<Watched>>,
     /// What was asked, and when.
     asked: Vec<(Instant, String)>,
@@ -272,6 +276,27 @@ impl Pods for Fake {
 
     async fn budgets(&self) -> Budgets {
         Budgets::Unknown
+    }
+
+    async fn watch_budgets(
+        &self,
+        namespace: String,
+    ) -> Result<BoxStream<'static, Result<BudgetChange, PodsError>>, PodsError> {
+        let alive = self.asked(format!("watch budgets of {namespace}"));
+        let answer = self.state().budgets.pop_front();
+        let changes = answer.unwrap_or_else(|| Err(unavailable()))?;
+        let guarded = stream::iter(changes)
+            .chain(stream::pending())
+            .map(move |item| {
+                let _ = &alive;
+                item
+            });
+        Ok(guarded.boxed())
+    }
+
+    async fn volumes(&self) -> Result<Vec<String>, PodsError> {
+        let _alive = self.asked("volumes".into());
+        Ok(self.state().volumes.pop_front().unwrap_or_default())
     }
 
     async fn may_evict(&self) -> Option<bool> {

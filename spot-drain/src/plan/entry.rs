@@ -3,21 +3,28 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use spot_core::deadline::HORIZON;
 use tokio::time::Instant;
 
 use super::lane::LaneKey;
-use super::{Call, SUSPECT, UNCLEAR, after};
+use super::{Call, after};
 use crate::classify::Class;
 use crate::facts::PodFacts;
 use crate::reply::Refusal;
 use crate::report::PodOutcome;
+use crate::rules::Turn;
 use crate::window::Window;
 
-/// The order in which pods are taken: ordinary before critical, those with volumes early
+/// How long after its grace a pod's end should have been seen, and how long after an accepted
+/// eviction its beginning.
+const SUSPECT: Duration = Duration::from_secs(2);
+/// The first pause after an unclear outcome, and the longest.
+const UNCLEAR: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+
+/// The order of pods within a wave, as far as nothing else decides: those with volumes early
 /// (detaching takes time), the longest grace first, ties by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
-    critical: bool,
     no_claims: bool,
     grace: Reverse<Duration>,
     namespace: String,
@@ -28,7 +35,6 @@ pub(super) struct Rank {
 impl Rank {
     pub(super) fn of(pod: &PodFacts) -> Self {
         Self {
-            critical: pod.critical,
             no_claims: !pod.claims,
             grace: Reverse(pod.grace),
             namespace: pod.namespace.clone(),
@@ -72,6 +78,8 @@ pub(super) struct Entry {
     pub(super) facts: PodFacts,
     pub(super) class: Class,
     pub(super) lane: LaneKey,
+    /// The lane of the budget that refused it last.
+    pub(super) refused_by: Option<LaneKey>,
     pub(super) state: State,
     pub(super) hold: Option<Hold>,
     pub(super) tries: u32,
@@ -93,6 +101,7 @@ impl Entry {
             facts,
             class: Class::Undecided,
             lane,
+            refused_by: None,
             state: State::Aside,
             hold: None,
             tries: 0,
@@ -102,6 +111,30 @@ impl Entry {
             delete_refused: false,
             accepted: None,
             gone: None,
+        }
+    }
+
+    /// The pod was seen again, and is of this class now.
+    pub(super) fn seen(&mut self, facts: PodFacts, class: Class, now: Instant) {
+        let began = facts
+            .terminating
+            .filter(|_| self.facts.terminating.is_none());
+        self.facts = facts;
+        match self.state {
+            State::InFlight { .. } | State::Gone | State::Would => {}
+            State::Going { .. } if self.class != Class::Awaited => {
+                if let Some(grace) = began {
+                    self.state = State::Going {
+                        suspect: after(now, grace) + SUSPECT,
+                    };
+                }
+            }
+            State::Going { .. } | State::Ready { .. } | State::Aside => {
+                // Undecided until the DaemonSets are known.
+                if class != self.class && self.class != Class::Undecided {
+                    self.place(class, now);
+                }
+            }
         }
     }
 
@@ -116,12 +149,22 @@ impl Entry {
                     suspect: after(now, grace) + SUSPECT,
                 }
             }
+            // Nobody knows how long it takes.
+            Class::Awaited => State::Going {
+                suspect: after(now, HORIZON),
+            },
             Class::Evict(_) => State::Ready { not_before: now },
         };
     }
 
     /// A call for the pod, its grace made to fit at `now`.
-    pub(super) fn start(&mut self, window: &Window, delete: bool, now: Instant) -> Call {
+    pub(super) fn start(
+        &mut self,
+        window: &Window,
+        delete: bool,
+        dry_run: bool,
+        now: Instant,
+    ) -> Call {
         self.state = State::InFlight { since: now, delete };
         self.tries += 1;
         self.grace = window.trimmed(self.facts.grace, now);
@@ -130,6 +173,7 @@ impl Entry {
             namespace: self.facts.namespace.clone(),
             name: self.facts.name.clone(),
             grace: self.grace,
+            dry_run,
         }
     }
 
@@ -149,21 +193,26 @@ impl Entry {
         };
     }
 
-    /// It is not known what came of a call: tried again after a pause that grows.
-    pub(super) fn unclear(&mut self, what: String, now: Instant) -> Hold {
-        let pause = UNCLEAR
+    /// The pause after an answer that does not tell what came of a call; it grows.
+    pub(super) fn unclear_pause(&self) -> Duration {
+        UNCLEAR
             .0
             .saturating_mul(1 << self.tries.min(8))
-            .min(UNCLEAR.1);
-        self.state = State::Ready {
-            not_before: now + pause,
-        };
-        Hold::Unclear { what }
+            .min(UNCLEAR.1)
+    }
+
+    /// Its turn, where it is to be evicted.
+    pub(super) fn turn(&self) -> Turn {
+        match self.class {
+            Class::Evict(turn) => turn,
+            _ => Turn::of(&self.facts),
+        }
     }
 
     /// Whether it no longer needs anything.
     pub(super) fn is_done(&self) -> bool {
         match self.state {
+            _ if self.gone.is_some() => true,
             State::Gone | State::Would => true,
             State::Aside => self.class != Class::Undecided,
             _ => false,

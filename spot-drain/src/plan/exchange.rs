@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use crate::budget::Budgets;
+use crate::budget::{BudgetFacts, Budgets};
 use crate::classify::DaemonSets;
 use crate::facts::{PodFacts, Uid};
 use crate::reply::Reply;
@@ -17,10 +17,8 @@ pub enum Input {
     Seen(PodFacts),
     /// A pod's object is gone.
     Deleted(Uid),
-    /// The answer to [`Effect::ListDaemonSets`].
-    DaemonSets(DaemonSets),
-    /// The answer to [`Effect::ListBudgets`].
-    Budgets(Budgets),
+    /// The node's pods cannot be seen at present, and why.
+    Unseen(String),
     /// The answer to an [`Effect::Evict`] or [`Effect::Delete`].
     Answered {
         /// The pod that the call named.
@@ -28,14 +26,55 @@ pub enum Input {
         /// What the server said.
         reply: Reply,
     },
-    /// The answer to [`Effect::CheckAccess`]: may we evict at all? `None`: not learnt.
-    Access(Option<bool>),
+    /// The answer to [`Effect::LookAtVolumes`]: the volumes that are attached to the node, or
+    /// why that could not be learnt.
+    Attached(Result<Vec<String>, String>),
     /// The machine goes earlier than was known.
     Nearer(Instant),
     /// Stop.
     Cancelled,
     /// The time of [`Plan::next_wake`](super::Plan::next_wake) has come.
     Woken,
+    /// Something of the whole cluster; all plans of a [`Fleet`](super::Fleet) hear it.
+    Learnt(Learnt),
+}
+
+/// What is learnt of the whole cluster.
+#[derive(Clone, Debug)]
+pub enum Learnt {
+    /// The answer to [`Effect::ListDaemonSets`].
+    DaemonSets(DaemonSets),
+    /// The answer to [`Effect::ListBudgets`].
+    Budgets(Budgets),
+    /// The answer to [`Effect::CheckAccess`]: may we evict at all? `None`: not learnt.
+    Access(Option<bool>),
+    /// A watched budget is new or has changed.
+    Budget(BudgetFacts),
+    /// A watched budget is gone.
+    BudgetGone {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// The watch of [`Effect::WatchBudgets`] has begun.
+    BudgetsWatched {
+        /// The namespace.
+        namespace: String,
+    },
+    /// It could not begin, or has ended, and why.
+    BudgetsUnwatched {
+        /// The namespace.
+        namespace: String,
+        /// Why.
+        why: String,
+    },
+}
+
+impl From<Learnt> for Input {
+    fn from(learnt: Learnt) -> Self {
+        Self::Learnt(learnt)
+    }
 }
 
 /// A call that names the pod that was observed.
@@ -49,6 +88,8 @@ pub struct Call {
     pub name: String,
     /// The grace to ask for, in seconds; `None`: the pod's own.
     pub grace: Option<u32>,
+    /// The server checks the call and does not carry it out.
+    pub dry_run: bool,
 }
 
 /// What a plan asks for. No arm may be left out by the one who performs them.
@@ -62,8 +103,15 @@ pub enum Effect {
     ListDaemonSets,
     /// Learn which budgets exist, so that pods under none need not go carefully.
     ListBudgets,
+    /// Watch the budgets of a namespace from now on: one of them holds a pod.
+    WatchBudgets {
+        /// The namespace.
+        namespace: String,
+    },
     /// Learn whether evictions are allowed at all.
     CheckAccess,
+    /// Learn which volumes are still attached to the node.
+    LookAtVolumes,
     /// The watch should have spoken: list the node's pods again, and not from a cache.
     Relist,
 }

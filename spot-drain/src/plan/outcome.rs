@@ -3,95 +3,119 @@
 use spot_core::drainer::DrainOutcome;
 use tokio::time::Instant;
 
+use super::LINGER;
+use super::drain::Drain;
 use super::entry::{Entry, Hold, State};
-use super::{LINGER, Plan};
+use super::shared::Shared;
 use crate::classify::{Class, warnings};
-use crate::report::{PodOutcome, PodReport, Report};
+use crate::report::{Hindrance, PodOutcome, PodReport, Report};
 
-impl Plan {
+impl Drain {
     /// How the drain has ended at `now`, where it has.
-    pub fn outcome(&self, now: Instant) -> Option<DrainOutcome> {
+    pub(super) fn outcome(&self, now: Instant, shared: &Shared) -> Option<DrainOutcome> {
         if self.cancelled {
             return Some(DrainOutcome::Cancelled);
         }
-        let settled = now >= self.window.start() + LINGER
-            && self.listed
-            && self.pods.values().all(|e| self.is_settled(e));
-        if settled
-            && !self
-                .pods
-                .values()
-                .any(|e| matches!(e.state, State::Ready { .. }))
-        {
-            return Some(DrainOutcome::Complete);
+        if now < self.window.end() {
+            let lingered = now >= self.window.start() + LINGER && self.listed;
+            let settled = || self.pods.values().all(|e| self.is_settled(e, shared));
+            if !lingered || !settled() || !self.volumes_settled(now) {
+                return None;
+            }
         }
-        (settled || now >= self.window.end()).then_some(DrainOutcome::Incomplete)
+        Some(if self.listed && self.pods_gone() {
+            DrainOutcome::Complete
+        } else {
+            DrainOutcome::Incomplete
+        })
+    }
+
+    /// Whether all pods that were to leave have left.
+    pub(super) fn pods_gone(&self) -> bool {
+        let would = |e: &Entry| {
+            self.settings.dry_run && matches!(e.state, State::Going { .. } | State::Would)
+        };
+        self.pods.values().all(|e| e.is_done() || would(e))
+    }
+
+    /// Whether nothing more will come of a pod.
+    fn is_settled(&self, entry: &Entry, shared: &Shared) -> bool {
+        let ready = matches!(entry.state, State::Ready { .. });
+        let going = self.settings.dry_run && matches!(entry.state, State::Going { .. });
+        entry.is_done() || going || (ready && shared.barred && self.delete_at(entry).is_none())
     }
 
     /// What has become of the pods at `now`.
-    pub fn report(&self, now: Instant) -> Report {
-        let pods = self
-            .ranks
-            .values()
-            .filter_map(|uid| self.pods.get(uid))
-            .map(|e| PodReport {
-                namespace: e.facts.namespace.clone(),
-                name: e.facts.name.clone(),
-                uid: e.facts.uid.clone(),
-                outcome: self.pod_outcome(e),
-                warnings: match e.class {
-                    Class::Evict(_) => warnings(&e.facts).iter().map(ToString::to_string).collect(),
-                    _ => Vec::new(),
-                },
-                finalizers: e.facts.finalizers.clone(),
-                tries: e.tries,
-                grace: e.grace.filter(|_| e.accepted.is_some()),
-                own_grace: e.facts.grace,
-                deleted: e.deleted,
-                accepted_after: e.accepted.map(|t| t - self.window.start()),
-                gone_after: e.gone.map(|t| t - self.window.start()),
-            });
+    pub(super) fn report(&self, now: Instant, shared: &Shared) -> Report {
+        let pods = self.in_order().map(|e| PodReport {
+            namespace: e.facts.namespace.clone(),
+            name: e.facts.name.clone(),
+            uid: e.facts.uid.clone(),
+            outcome: pod_outcome(e, shared),
+            warnings: match e.class {
+                Class::Evict(_) => warnings(&e.facts).iter().map(ToString::to_string).collect(),
+                _ => Vec::new(),
+            },
+            finalizers: e.facts.finalizers.clone(),
+            tries: e.tries,
+            grace: e.grace.filter(|_| e.accepted.is_some()),
+            own_grace: e.facts.grace,
+            deleted: e.deleted,
+            accepted_after: e.accepted.map(|t| t - self.window.start()),
+            gone_after: e.gone.map(|t| t - self.window.start()),
+        });
+        let unseen = self
+            .unseen
+            .iter()
+            .map(|why| Hindrance::Pods { why: why.clone() });
+        let (attached, unknown) = match self.volumes.answer.clone() {
+            Some(Ok(attached)) => (attached, None),
+            Some(Err(why)) => (Vec::new(), Some(Hindrance::Volumes { why })),
+            None => (Vec::new(), None),
+        };
         Report {
-            outcome: self.outcome(now).unwrap_or(DrainOutcome::Incomplete),
+            outcome: self
+                .outcome(now, shared)
+                .unwrap_or(DrainOutcome::Incomplete),
             elapsed: now.saturating_duration_since(self.window.start()),
             slack: self.deadline.map(|d| d.saturating_duration_since(now)),
             dry_run: self.settings.dry_run,
             listed: self.listed,
             requests: 0,
             pods: pods.collect(),
+            attached,
+            hindrances: unseen
+                .chain(shared.hindrances.clone())
+                .chain(unknown)
+                .collect(),
         }
     }
+}
 
-    /// Whether nothing more will come of a pod.
-    fn is_settled(&self, entry: &Entry) -> bool {
-        let ready = matches!(entry.state, State::Ready { .. });
-        let going = self.settings.dry_run && matches!(entry.state, State::Going { .. });
-        entry.is_done() || going || (ready && self.barred && self.delete_at(entry).is_none())
+/// What has become of a pod.
+fn pod_outcome(entry: &Entry, shared: &Shared) -> PodOutcome {
+    if entry.gone.is_some() {
+        return PodOutcome::Gone;
     }
-
-    fn pod_outcome(&self, entry: &Entry) -> PodOutcome {
-        if entry.gone.is_some() {
-            return PodOutcome::Gone;
-        }
-        match (&entry.state, entry.class) {
-            (_, Class::Skip(reason)) => PodOutcome::Skipped {
-                reason: reason.to_string(),
-            },
-            (_, Class::Completed) => PodOutcome::Completed,
-            (State::Would, _) => PodOutcome::WouldEvict,
-            (State::Going { .. }, _) => PodOutcome::Terminating,
-            _ if self.barred => PodOutcome::Forbidden {
-                words: "not allowed to create pods/eviction".to_owned(),
-            },
-            (State::InFlight { .. }, _) if entry.hold.is_none() => PodOutcome::Unreachable {
-                what: "the call had not been answered".to_owned(),
-            },
-            _ => {
-                // Without a refusal of its own it waits behind a pod of its owner or budget.
-                let behind = || self.lanes.refusal(&entry.lane).cloned().map(Hold::Budget);
-                let hold = entry.hold.clone().or_else(behind);
-                hold.map_or(PodOutcome::NotReached, PodOutcome::from)
-            }
+    match (&entry.state, entry.class) {
+        (_, Class::Skip(reason)) => PodOutcome::Skipped {
+            reason: reason.to_string(),
+        },
+        (_, Class::Completed) => PodOutcome::Completed,
+        (_, Class::Awaited) => PodOutcome::Awaited,
+        (State::Would, _) => PodOutcome::WouldEvict,
+        (State::Going { .. }, _) => PodOutcome::Terminating,
+        _ if shared.barred => PodOutcome::Forbidden {
+            words: "not allowed to create pods/eviction".to_owned(),
+        },
+        (State::InFlight { .. }, _) if entry.hold.is_none() => PodOutcome::Unreachable {
+            what: "the call had not been answered".to_owned(),
+        },
+        _ => {
+            // Without a refusal of its own it waits behind a pod of its owner or budget.
+            let behind = || shared.lanes.refusal(&entry.lane).cloned().map(Hold::Budget);
+            let hold = entry.hold.clone().or_else(behind);
+            hold.map_or(PodOutcome::NotReached, PodOutcome::from)
         }
     }
 }

@@ -1,19 +1,27 @@
 //! The plan against its promises. Time is handed in: nothing here waits.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use spot_core::drainer::DrainOutcome;
 
 use super::*;
-use crate::budget::Budgets;
-use crate::facts::Owner;
-use crate::reply::Refusal;
+use crate::budget::{BudgetFacts, Budgets};
+use crate::classify::DaemonSets;
+use crate::facts::{Owner, Phase, PodFacts, Uid};
+use crate::reply::{Refusal, Reply};
 use crate::report::PodOutcome;
 
 mod budgets;
 mod calls;
+mod fleet;
+mod limits;
 mod order;
 mod pods;
 mod properties;
+mod rules;
 mod trouble;
+mod volumes;
+mod watched;
 
 /// A ReplicaSet's pod with a grace of 30 s, the only one of its owner.
 fn pod(name: &str) -> PodFacts {
@@ -56,6 +64,26 @@ fn terminating(pod: PodFacts) -> PodFacts {
         terminating: Some(pod.grace),
         ..pod
     }
+}
+
+fn daemon_sets(known: DaemonSets) -> Input {
+    Learnt::DaemonSets(known).into()
+}
+
+fn budgets(known: Budgets) -> Input {
+    Learnt::Budgets(known).into()
+}
+
+fn access(allowed: Option<bool>) -> Input {
+    Learnt::Access(allowed).into()
+}
+
+/// A budget of the pods' namespace, with this selector.
+fn budget_over(name: &str, selector: &str) -> BudgetFacts {
+    let text = format!(
+        r#"{{"metadata": {{"namespace": "shop", "name": "{name}"}}, "spec": {{"selector": {selector}}}}}"#
+    );
+    serde_json::from_str(&text).unwrap()
 }
 
 fn uid(name: &str) -> Uid {
@@ -155,8 +183,8 @@ impl Bench {
         self.plan.on(input, self.now, &mut effects);
         let at = self.now - self.start;
         self.log.extend(effects.iter().map(|e| (at, e.clone())));
-        // Asked for once by every plan; its own tests look for it in the log.
-        effects.retain(|e| *e != Effect::ListBudgets);
+        // Asked for once by every plan; their own tests look for them in the log.
+        effects.retain(|e| !matches!(e, Effect::ListBudgets | Effect::WatchBudgets { .. }));
         effects
     }
 

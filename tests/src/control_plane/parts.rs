@@ -53,7 +53,15 @@ pub(super) fn write_files(dir: &Path, users: &Users) -> Result<()> {
             "apiVersion": "audit.k8s.io/v1",
             "kind": "Policy",
             "omitStages": ["RequestReceived"],
-            "rules": [{"level": "Metadata"}],
+            "rules": [
+                // With its body: the UID in it says which of two pods of one name was meant.
+                {
+                    "level": "Request",
+                    "verbs": ["create"],
+                    "resources": [{"group": "", "resources": ["pods/eviction"]}],
+                },
+                {"level": "Metadata"},
+            ],
         }),
     )?;
     write_json(

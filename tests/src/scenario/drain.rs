@@ -102,9 +102,7 @@ impl<'a> DrainOf<'a> {
             None => self.stage.connect(&self.rights).await?,
         };
         let before = self.stage.requests().len();
-        let pods = connection
-            .pods(&self.node.name)
-            .with_dry_run(self.settings.dry_run);
+        let pods = connection.pods(&self.node.name);
         let drainer = NodeDrainer::new(pods).with_settings(self.settings.clone());
         let began = Instant::now();
         let order = order_for(began, self.left);

@@ -228,6 +228,19 @@ async fn a_node_that_others_write_all_the_time_is_given_up_for_now() {
 }
 
 #[tokio::test]
+async fn a_policy_that_calls_the_patch_invalid_is_not_asked_again_and_again() {
+    let wire = Wire::new([
+        says(200, &node(&[FOREIGN])),
+        says(422, &refusal(422, "Invalid", "denied by policy")),
+        says(200, &node(&[FOREIGN])),
+    ]);
+    let control = wire.cluster().node("spot-0");
+    let error = control.quarantine(wish()).await.unwrap_err();
+    assert!(matches!(&error, NodeError::Refused(_)), "{error:?}");
+    assert_eq!(wire.lines(), [GET, PATCH, GET]);
+}
+
+#[tokio::test]
 async fn a_patch_that_is_not_allowed_names_verb_and_resource() {
     let wire = Wire::new([
         says(200, &node(&[])),
@@ -273,10 +286,12 @@ async fn what_is_ours_is_released_in_one_patch_under_the_version_that_was_read()
 async fn a_node_that_was_seen_is_not_read_again_unless_it_has_changed() {
     let mut after = node(&[FOREIGN, OURS]);
     after["spec"]["unschedulable"] = true.into();
+    let mut changed = node(&[FOREIGN]);
+    changed["metadata"]["resourceVersion"] = "6".into();
     let wire = Wire::new([
         says(200, &node(&[FOREIGN])),
         says(422, &refusal(422, "Invalid", "a test failed")),
-        says(200, &node(&[FOREIGN])),
+        says(200, &changed),
         says(200, &after),
         says(200, &after),
     ]);

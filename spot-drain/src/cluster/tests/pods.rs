@@ -28,6 +28,14 @@ fn call(grace: Option<u32>) -> Call {
         namespace: "shop".into(),
         name: "web".into(),
         grace,
+        dry_run: false,
+    }
+}
+
+fn dry(grace: Option<u32>) -> Call {
+    Call {
+        dry_run: true,
+        ..call(grace)
     }
 }
 
@@ -210,7 +218,8 @@ async fn a_list_and_a_watch_that_are_not_answered_are_given_up() {
     let start = Instant::now();
     assert!(pods.list(false).await.is_err());
     assert!(pods.watch("7".into()).await.is_err());
-    assert_eq!(start.elapsed(), CALL * 2);
+    // The second call knows that the server is slow.
+    assert_eq!(start.elapsed(), PATIENCE.0 + PATIENCE.1);
 }
 
 #[tokio::test]
@@ -232,8 +241,8 @@ async fn an_eviction_is_written_as_the_api_reads_it() {
 #[tokio::test]
 async fn a_trimmed_grace_and_a_dry_run_are_in_the_delete_options() {
     let wire = Wire::new([plain(201, "{}")]);
-    let pods = wire.cluster().pods("spot-0").with_dry_run(true);
-    pods.evict(call(Some(110))).await;
+    let pods = wire.cluster().pods("spot-0");
+    pods.evict(dry(Some(110))).await;
     let options = json!({"apiVersion": "v1", "kind": "DeleteOptions",
         "preconditions": {"uid": "u-web"}, "gracePeriodSeconds": 110, "dryRun": ["All"]});
     assert_eq!(wire.only().body["deleteOptions"], options);
@@ -256,7 +265,7 @@ async fn a_deletion_names_the_uid_too() {
     let wire = Wire::new([plain(200, "{}"), plain(200, "{}")]);
     let pods = wire.cluster().pods("spot-0");
     pods.delete(call(Some(25))).await;
-    pods.with_dry_run(true).delete(call(None)).await;
+    pods.delete(dry(None)).await;
     let line = "DELETE /api/v1/namespaces/shop/pods/web";
     assert_eq!(wire.lines(), [line, line]);
     let options = |more: Value| {
@@ -304,7 +313,11 @@ async fn daemon_sets_that_cannot_be_listed_are_unavailable() {
     let wire = Wire::new(answers);
     let pods = wire.cluster().pods("spot-0");
     for _ in 0..4 {
-        assert_eq!(pods.daemon_sets().await, DaemonSets::Unavailable);
+        let known = pods.daemon_sets().await;
+        assert!(
+            matches!(&known, DaemonSets::Unavailable(why) if !why.is_empty()),
+            "{known:?}"
+        );
     }
 }
 

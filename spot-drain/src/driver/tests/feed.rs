@@ -13,14 +13,13 @@ async fn fed(fake: &Fake, count: usize) -> Vec<String> {
     let mut said = Vec::new();
     while said.len() < count {
         let input = tokio::time::timeout(secs(600), observed.recv()).await;
-        said.push(
-            match input.expect("it never came").expect("the feed has ended") {
-                Input::Listed(pods) => format!("listed {}", pods.len()),
-                Input::Seen(pod) => format!("seen {}", pod.name),
-                Input::Deleted(uid) => format!("deleted {uid}"),
-                other => panic!("{other:?}"),
-            },
-        );
+        match input.expect("it never came").expect("the feed has ended") {
+            Input::Listed(pods) => said.push(format!("listed {}", pods.len())),
+            Input::Seen(pod) => said.push(format!("seen {}", pod.name)),
+            Input::Deleted(uid) => said.push(format!("deleted {uid}")),
+            Input::Unseen(why) => assert!(why.contains("away"), "{why}"),
+            other => panic!("{other:?}"),
+        }
     }
     said
 }

@@ -60,6 +60,7 @@ fn a_call_names_the_uid_that_was_observed() {
         namespace: "shop".into(),
         name: "a".into(),
         grace: None,
+        dry_run: false,
     };
     assert_eq!(effects, [Effect::Evict(expected)]);
 }
@@ -75,7 +76,7 @@ fn there_is_one_call_per_pod_at_a_time() {
 
 #[test]
 fn no_more_calls_than_the_cap_are_under_way() {
-    let cap = Settings::default().in_flight;
+    let cap = Limits::default().in_flight;
     let names: Vec<String> = (0..cap + 24).map(|n| format!("p{n:02}")).collect();
     let (mut bench, effects) = Bench::of(names.iter().map(|n| pod(n)));
     assert_eq!(evicted(&effects).len(), cap);
@@ -89,7 +90,7 @@ fn no_more_calls_than_the_cap_are_under_way() {
 #[test]
 fn deletions_count_under_the_cap_too() {
     let mut settings = delete_at(30);
-    settings.in_flight = 3;
+    settings.limits.in_flight = 3;
     let mut bench = Bench::new(settings, 120);
     bench.list((0..10).map(|n| owned(&format!("p{n}"), "ReplicaSet", "rs")));
     bench.answer("p0", closed("b"));

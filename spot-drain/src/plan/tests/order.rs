@@ -17,7 +17,7 @@ fn wishing(name: &str, wish: &str) -> PodFacts {
 }
 
 fn exist(uids: &[&str]) -> Input {
-    Input::DaemonSets(DaemonSets::Exist(uids.iter().map(|u| uid(u)).collect()))
+    daemon_sets(DaemonSets::Exist(uids.iter().map(|u| uid(u)).collect()))
 }
 
 #[test]
@@ -148,7 +148,10 @@ fn an_orphan_of_a_daemon_set_is_evicted_with_a_warning() {
 #[test]
 fn a_daemon_set_that_cannot_be_looked_up_counts_as_live() {
     let (mut bench, _) = Bench::of([owned("a", "DaemonSet", "ds")]);
-    assert_eq!(bench.on(Input::DaemonSets(DaemonSets::Unavailable)), []);
+    assert_eq!(
+        bench.on(daemon_sets(DaemonSets::Unavailable("403".into()))),
+        []
+    );
     bench.wake_at(secs(1));
     assert_eq!(bench.outcome(), Some(DrainOutcome::Complete));
     assert!(matches!(bench.became("a"), PodOutcome::Skipped { .. }));

@@ -92,7 +92,7 @@ fn a_pod_that_is_going_already_is_waited_for_and_not_evicted() {
 #[test]
 fn a_completed_pod_holds_up_nothing() {
     let done = PodFacts {
-        completed: true,
+        phase: Phase::Completed,
         ..pod("job")
     };
     let (mut bench, effects) = Bench::of([done]);
@@ -105,7 +105,7 @@ fn a_completed_pod_holds_up_nothing() {
 fn what_is_seen_of_a_pod_during_a_call_counts_after_a_refusal() {
     let changes = [
         PodFacts {
-            completed: true,
+            phase: Phase::Completed,
             ..pod("a")
         },
         PodFacts {

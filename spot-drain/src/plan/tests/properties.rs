@@ -21,6 +21,7 @@ enum Op {
     /// An answer that nobody waits for.
     Stray(Index, Reply),
     Access(Option<bool>),
+    Budgets(Learnt),
     Nearer(u64),
     Cancelled,
     Passes(u64),
@@ -48,7 +49,14 @@ fn facts() -> impl Strategy<Value = PodFacts> {
         Some("?"),
     ]);
     let rarely = || prop::bool::weighted(0.1);
-    let flags = (rarely(), rarely(), prop::bool::weighted(0.2), any::<bool>());
+    let flags = (
+        rarely(),
+        rarely(),
+        prop::bool::weighted(0.2),
+        any::<bool>(),
+        rarely(),
+        any::<bool>(),
+    );
     (
         0..NAMES,
         owners,
@@ -58,11 +66,23 @@ fn facts() -> impl Strategy<Value = PodFacts> {
         prop::option::weighted(0.15, 0u64..90),
     )
         .prop_map(
-            |(name, owner, grace, wish, (mirror, completed, critical, claims), going)| PodFacts {
+            |(
+                name,
+                owner,
+                grace,
+                wish,
+                (mirror, completed, critical, claims, pending, ready),
+                going,
+            )| PodFacts {
                 owner,
                 wish: wish.map(Into::into),
                 mirror,
-                completed,
+                phase: match (completed, pending) {
+                    (true, _) => Phase::Completed,
+                    (_, true) => Phase::Pending,
+                    _ => Phase::Running,
+                },
+                ready,
                 critical,
                 claims,
                 terminating: going.map(secs),
@@ -93,6 +113,35 @@ fn reply() -> impl Strategy<Value = Reply> {
         1 => Just(Reply::Unauthorized),
         1 => Just(Reply::Denied { status: 400, words: "no".into() }),
         2 => Just(unclear()),
+        2 => Just(Reply::Lost { what: "reset".into() }),
+    ]
+}
+
+/// Budgets `a` and `b` of the pods' namespace, over all of its pods or none.
+fn budget_news() -> impl Strategy<Value = Learnt> {
+    let namespace = || "shop".to_owned();
+    let name = || prop::sample::select(vec!["a", "b"]);
+    let status = (prop::option::of(0u32..4), any::<bool>(), any::<bool>());
+    let facts = (name(), status, any::<bool>()).prop_map(
+        |(name, (allowed, healthy, unhealthy_always), covers)| {
+            let mut budget = budget_over(name, if covers { "{}" } else { "null" });
+            budget.allowed = allowed;
+            budget.healthy = healthy;
+            budget.unhealthy_always = unhealthy_always;
+            budget
+        },
+    );
+    prop_oneof![
+        1 => prop::collection::vec(facts.clone(), 0..3)
+            .prop_map(|known| Learnt::Budgets(Budgets::Known(known))),
+        1 => Just(Learnt::Budgets(Budgets::Unavailable("403".into()))),
+        4 => facts.prop_map(Learnt::Budget),
+        1 => name().prop_map(move |name| Learnt::BudgetGone {
+            namespace: namespace(),
+            name: name.into()
+        }),
+        1 => Just(Learnt::BudgetsWatched { namespace: "shop".into() }),
+        1 => Just(Learnt::BudgetsUnwatched { namespace: "shop".into(), why: "403".into() }),
     ]
 }
 
@@ -108,6 +157,7 @@ fn op() -> impl Strategy<Value = Op> {
         10 => (index(), reply()).prop_map(|(i, r)| Op::Answered(i, r)),
         1 => (index(), reply()).prop_map(|(i, r)| Op::Stray(i, r)),
         1 => any::<Option<bool>>().prop_map(Op::Access),
+        3 => budget_news().prop_map(Op::Budgets),
         1 => (1u64..150).prop_map(Op::Nearer),
         1 => prop::bool::weighted(0.05).prop_map(|c| if c { Op::Cancelled } else { Op::Sleeps }),
         4 => (0u64..5_000).prop_map(Op::Passes),
@@ -120,7 +170,10 @@ fn settings() -> impl Strategy<Value = Settings> {
         budgets: delete.map_or(BudgetPolicy::Respect, |s| BudgetPolicy::DeleteAt {
             grace: secs(s),
         }),
-        in_flight: IN_FLIGHT,
+        limits: Limits {
+            in_flight: IN_FLIGHT,
+            ..Limits::default()
+        },
         ourselves: Some(("shop".into(), "p0".into())),
         dry_run,
         ..Settings::default()
@@ -235,10 +288,10 @@ impl World {
             }
             Op::DaemonSets(known) => {
                 self.knows_daemon_sets |= known;
-                Input::DaemonSets(if known {
+                daemon_sets(if known {
                     DaemonSets::Exist([uid(LIVE)].into())
                 } else {
-                    DaemonSets::Unavailable
+                    DaemonSets::Unavailable("403".into())
                 })
             }
             Op::Answered(index, reply) => {
@@ -258,7 +311,8 @@ impl World {
                 }
                 Input::Answered { pod, reply }
             }
-            Op::Access(allowed) => Input::Access(allowed),
+            Op::Access(allowed) => access(allowed),
+            Op::Budgets(learnt) => learnt.into(),
             Op::Nearer(left) => Input::Nearer(self.bench.start + secs(left)),
             Op::Cancelled => {
                 self.cancelled = true;
@@ -322,7 +376,10 @@ impl World {
             );
         }
         prop_assert!(pod.wish.as_deref() != Some("skip"), "opted out");
-        prop_assert!(!pod.completed && pod.terminating.is_none(), "nothing to do");
+        prop_assert!(
+            pod.phase != Phase::Completed && pod.terminating.is_none(),
+            "nothing to do"
+        );
         let twice = self.under_way.iter().any(|(u, _)| *u == call.pod);
         prop_assert!(!twice, "two calls for one pod");
         // P4
@@ -407,8 +464,9 @@ proptest! {
                 vec![(millis(took), answered), (millis(took + 700), Input::Deleted(pod))]
             }
             Effect::ListDaemonSets => {
-                vec![(millis(took), Input::DaemonSets(DaemonSets::Exist([uid(LIVE)].into())))]
+                vec![(millis(took), daemon_sets(DaemonSets::Exist([uid(LIVE)].into())))]
             }
+            Effect::LookAtVolumes => vec![(millis(took), Input::Attached(Ok(Vec::new())))],
             _ => Vec::new(),
         });
         prop_assert_eq!(bench.outcome(), Some(DrainOutcome::Complete));

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn an_overloaded_server_is_left_alone_by_all_pods() {
-    let cap = Settings::default().in_flight;
+    let cap = Limits::default().in_flight;
     let (mut bench, effects) = Bench::of((0..cap + 4).map(|n| pod(&format!("p{n:02}"))));
     assert_eq!(evicted(&effects).len(), cap);
     let retry_after = Some(secs(7));
@@ -53,7 +53,7 @@ fn a_forbidden_eviction_is_looked_into_once_and_then_ends_the_drain() {
     assert_eq!(evicted(&effects), ["a", "b"]);
     assert_eq!(bench.answer("a", forbidden()), [Effect::CheckAccess]);
     assert_eq!(bench.answer("b", forbidden()), []);
-    assert_eq!(bench.on(Input::Access(Some(false))), []);
+    assert_eq!(bench.on(access(Some(false))), []);
     bench.wake_at(secs(1));
     assert_eq!(bench.outcome(), Some(DrainOutcome::Incomplete));
     for name in ["a", "b"] {
@@ -66,7 +66,7 @@ fn a_forbidden_eviction_is_looked_into_once_and_then_ends_the_drain() {
 fn a_webhooks_403_is_tried_again_slowly() {
     let (mut bench, _) = Bench::of([pod("a")]);
     bench.answer("a", forbidden());
-    bench.on(Input::Access(Some(true)));
+    bench.on(access(Some(true)));
     assert_eq!(bench.wake_at(millis(4_900)), []);
     assert_eq!(bench.outcome(), None);
     assert_eq!(evicted(&bench.wake_at(secs(5))), ["a"]);
@@ -77,7 +77,7 @@ fn a_webhooks_403_is_tried_again_slowly() {
 fn access_that_could_not_be_learnt_is_asked_for_again() {
     let (mut bench, _) = Bench::of([pod("a")]);
     bench.answer("a", forbidden());
-    bench.on(Input::Access(None));
+    bench.on(access(None));
     assert_eq!(evicted(&bench.wake_at(secs(5))), ["a"]);
     assert_eq!(bench.answer("a", forbidden()), [Effect::CheckAccess]);
 }
@@ -87,7 +87,7 @@ fn where_evictions_are_forbidden_delete_at_still_deletes() {
     let mut bench = Bench::new(delete_at(30), 120);
     bench.list([pod("a")]);
     bench.answer("a", forbidden());
-    bench.on(Input::Access(Some(false)));
+    bench.on(access(Some(false)));
     bench.wake_at(secs(60));
     assert_eq!(bench.outcome(), None);
     assert_eq!(bench.next_wake(), secs(85));
@@ -112,13 +112,22 @@ fn refusals_that_do_not_mend_themselves_are_tried_again_slowly_and_kept() {
             },
             denied,
         ),
+        // It goes with its namespace.
         (Reply::NamespaceTerminating, PodOutcome::Terminating),
     ];
     for (reply, outcome) in cases {
+        let pause = match reply {
+            Reply::NamespaceTerminating => secs(30),
+            _ => secs(5),
+        };
         let (mut bench, _) = Bench::of([pod("a")]);
         bench.answer("a", reply.clone());
-        assert_eq!(bench.wake_at(millis(4_999)), [], "{reply:?}");
-        assert_eq!(evicted(&bench.wake_at(secs(5))), ["a"], "{reply:?}");
+        assert_eq!(
+            bench.wake_at(pause.saturating_sub(millis(1))),
+            [],
+            "{reply:?}"
+        );
+        assert_eq!(evicted(&bench.wake_at(pause)), ["a"], "{reply:?}");
         bench.answer("a", reply);
         assert_eq!(bench.became("a"), outcome);
     }

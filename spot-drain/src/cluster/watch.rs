@@ -1,0 +1,85 @@
+//! A watch over the API, and what its errors mean.
+
+use std::future::ready;
+
+use futures_util::stream::{BoxStream, StreamExt as _};
+use http::Method;
+use kube::core::WatchEvent;
+use serde::de::DeserializeOwned;
+
+use super::{CallError, Cluster, request, unexpected};
+use crate::pods::PodsError;
+use crate::reply::{Raw, quote};
+
+impl Cluster {
+    /// Opens a watch of objects of a resource. One that cannot be read is passed over: it is
+    /// no reason to stop looking at the rest.
+    pub(super) async fn events<T: DeserializeOwned + Clone + Send + 'static>(
+        &self,
+        resource: &'static str,
+        path: &str,
+    ) -> Result<BoxStream<'static, Result<WatchEvent<T>, PodsError>>, PodsError> {
+        let get = request(Method::GET, path, "application/json", Vec::new());
+        let client = self.client();
+        let opened = self.within(client.request_events::<T>(get)).await;
+        let events = opened.map_err(unavailable)?.map_err(|error| {
+            if matches!(&error, kube::Error::Api(status) if status.code == 401) {
+                self.renew();
+            }
+            watch_error(resource, &error)
+        })?;
+        let events = events.filter_map(move |event| {
+            ready(match event {
+                Ok(event) => Some(Ok(event)),
+                Err(error) if is_unreadable(&error) => {
+                    tracing::warn!(%error, resource, "a change cannot be read");
+                    None
+                }
+                Err(error) => Some(Err(watch_error(resource, &error))),
+            })
+        });
+        Ok(events.boxed())
+    }
+}
+
+/// Whether a line of a watch is not what it should be. The client takes any object for a
+/// `Status` that it cannot take for an event; one that says nothing is none.
+fn is_unreadable(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::SerdeError(_) => true,
+        kube::Error::Api(status) => status.code == 0 && status.reason.is_empty(),
+        _ => false,
+    }
+}
+
+pub(super) fn watch_error(resource: &'static str, error: &kube::Error) -> PodsError {
+    match error {
+        kube::Error::Api(status) if status.code == 410 => PodsError::Expired,
+        kube::Error::Api(status) if status.code == 403 => PodsError::Forbidden {
+            verb: "watch",
+            resource,
+            words: quote(&status.message),
+        },
+        kube::Error::Api(status) => unavailable(CallError::Status {
+            status: status.code,
+            words: quote(&status.message),
+        }),
+        other => unavailable(CallError::Transport(quote(&other.to_string()))),
+    }
+}
+
+pub(super) fn refusal(verb: &'static str, resource: &'static str, raw: &Raw) -> PodsError {
+    match raw.status {
+        403 => PodsError::Forbidden {
+            verb,
+            resource,
+            words: quote(&String::from_utf8_lossy(&raw.body)),
+        },
+        410 => PodsError::Expired,
+        _ => unavailable(unexpected(raw)),
+    }
+}
+
+pub(super) fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PodsError {
+    PodsError::Unavailable(error.into())
+}

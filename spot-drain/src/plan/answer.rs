@@ -1,0 +1,139 @@
+//! What an answer to an eviction or a deletion changes.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Effect;
+use super::drain::{Drain, class};
+use super::entry::{Hold, State};
+use super::shared::Shared;
+use crate::facts::Uid;
+use crate::reply::Reply;
+
+/// The pause before a refusal that is not expected to mend itself soon is tried again.
+const SLOW: Duration = Duration::from_secs(5);
+/// The pause before a pod that goes with its namespace is tried again all the same.
+const NAMESPACE: Duration = Duration::from_secs(30);
+/// The pause after the server found another pod under the name, or another writer.
+const CONFLICT: Duration = Duration::from_secs(2);
+/// The longest pause before a budget whose numbers are not up to date is asked again.
+const STALE: Duration = Duration::from_secs(3);
+/// The pause where an overloaded server names none.
+const OVERLOAD: Duration = Duration::from_secs(1);
+/// The shortest pause after a refusal, whatever the server says and however late it is.
+const SHORTEST: Duration = Duration::from_millis(200);
+/// The longest pause before a deletion is tried again.
+const DELETE: Duration = Duration::from_secs(2);
+
+impl Drain {
+    pub(super) fn on_answered(
+        &mut self,
+        uid: &Uid,
+        reply: Reply,
+        now: Instant,
+        shared: &mut Shared,
+        effects: &mut Vec<Effect>,
+    ) {
+        match &reply {
+            Reply::Lost { .. } => shared.pace.lost(now),
+            _ => shared.pace.heard(),
+        }
+        let Some(entry) = self.pods.get_mut(uid) else {
+            return;
+        };
+        let State::InFlight { since, delete } = entry.state else {
+            return;
+        };
+        let left = self.window.end().saturating_duration_since(now);
+        let mut pause = Duration::ZERO;
+        let hold = match reply {
+            Reply::Accepted => {
+                if !delete {
+                    let took = now.saturating_duration_since(since);
+                    shared.lanes.accepted(&entry.lane, took, now);
+                }
+                entry.accept(delete, self.settings.dry_run, now);
+                None
+            }
+            Reply::Gone => {
+                entry.gone.get_or_insert(now);
+                None
+            }
+            Reply::Conflict => {
+                self.relist = true;
+                pause = CONFLICT;
+                None
+            }
+            Reply::BudgetClosed(refusal) => {
+                let stale = refusal.stale.then(|| (left / 4).clamp(SHORTEST, STALE));
+                let by = shared
+                    .lanes
+                    .refused(&entry.lane, &entry.facts, &refusal, stale, now);
+                entry.refused_by = Some(by);
+                entry.lane = shared.lanes.of(&entry.facts, entry.refused_by.as_ref());
+                Some(Hold::Budget(refusal))
+            }
+            Reply::Overloaded { retry_after } => {
+                let asked = retry_after.unwrap_or(OVERLOAD);
+                shared.pause(asked.min(left / 4).max(SHORTEST), uid, now);
+                Some(Hold::Overloaded)
+            }
+            Reply::Forbidden { words } => {
+                pause = SLOW;
+                if delete {
+                    entry.delete_refused = true;
+                } else {
+                    shared.ask_access(effects);
+                }
+                Some(Hold::Forbidden { words })
+            }
+            Reply::Misconfigured { words } => {
+                pause = SLOW;
+                Some(Hold::Misconfigured { words })
+            }
+            Reply::NamespaceTerminating => {
+                pause = NAMESPACE;
+                Some(Hold::NamespaceTerminating)
+            }
+            Reply::Denied { status, words } => {
+                pause = SLOW;
+                Some(Hold::Denied { status, words })
+            }
+            Reply::Unauthorized => {
+                pause = entry.unclear_pause();
+                let what = "401 the token was refused".to_owned();
+                Some(Hold::Unclear { what })
+            }
+            Reply::Unclear { what } => {
+                pause = entry.unclear_pause();
+                Some(Hold::Unclear { what })
+            }
+            // The pace sees to it that a server that is away is not asked all the time.
+            Reply::Lost { what } => Some(Hold::Unclear { what }),
+        };
+        entry.hold = hold.or(entry.hold.take());
+        if delete {
+            pause = pause.max((left / 4).min(DELETE));
+        }
+        if let State::InFlight { .. } = entry.state {
+            let not_before = now + pause;
+            entry.state = State::Ready { not_before };
+            entry.delete_again = delete.then_some(not_before).or(entry.delete_again);
+        }
+        self.settle(uid, now, shared);
+    }
+
+    /// What was seen of a pod during a call counts from the call's end on.
+    fn settle(&mut self, uid: &Uid, now: Instant, shared: &Shared) {
+        let Some(entry) = self.pods.get_mut(uid) else {
+            return;
+        };
+        let class = class(&entry.facts, &self.settings, shared);
+        if entry.gone.is_some() {
+            entry.state = State::Gone;
+        } else if matches!(entry.state, State::Ready { .. }) && class != entry.class {
+            entry.place(class, now);
+        }
+    }
+}

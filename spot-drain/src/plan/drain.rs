@@ -1,0 +1,190 @@
+//! One node's drain: what it is told and what it remembers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::time::Instant;
+
+use super::entry::{Entry, Rank, State};
+use super::shared::Shared;
+use super::volumes::Volumes;
+use super::{Effect, Input, Settings, after};
+use crate::classify::{Class, classify};
+use crate::facts::{PodFacts, Uid};
+use crate::window::Window;
+
+/// A node's drain. What it shares with those of other nodes is handed in.
+#[derive(Debug)]
+pub(super) struct Drain {
+    pub(super) settings: Settings,
+    pub(super) window: Window,
+    pub(super) deadline: Option<Instant>,
+    pub(super) pods: BTreeMap<Uid, Entry>,
+    /// The order in which pods of a wave are taken; among them those that are done.
+    pub(super) ranks: BTreeMap<Rank, Uid>,
+    pub(super) listed: bool,
+    pub(super) cancelled: bool,
+    /// A list is wanted as soon as the pause between two has passed.
+    pub(super) relist: bool,
+    pub(super) relisted: Option<Instant>,
+    pub(super) volumes: Volumes,
+    /// Why the node's pods cannot be seen at present.
+    pub(super) unseen: Option<String>,
+    /// What the pods' classes and lanes were made from.
+    daemon_sets_learnt: u64,
+    lane_changes: u64,
+}
+
+impl Drain {
+    pub(super) fn new(settings: Settings, deadline: Option<Instant>, now: Instant) -> Self {
+        let longest = || after(now, settings.longest);
+        Self {
+            window: Window::new(now, deadline.unwrap_or_else(longest)),
+            settings,
+            deadline,
+            pods: BTreeMap::new(),
+            ranks: BTreeMap::new(),
+            listed: false,
+            cancelled: false,
+            relist: false,
+            relisted: None,
+            volumes: Volumes::default(),
+            unseen: None,
+            daemon_sets_learnt: 0,
+            lane_changes: 0,
+        }
+    }
+
+    /// Takes an input at `now`; [`Drain::schedule`] starts what follows.
+    pub(super) fn on(
+        &mut self,
+        input: Input,
+        now: Instant,
+        shared: &mut Shared,
+        effects: &mut Vec<Effect>,
+    ) {
+        match input {
+            Input::Listed(pods) => self.on_listed(pods, now, shared),
+            Input::Seen(pod) => self.on_seen(pod, now, shared),
+            Input::Deleted(uid) => {
+                self.on_sight(shared);
+                self.on_gone(&uid, now);
+            }
+            Input::Unseen(why) => self.unseen = Some(why),
+            Input::Answered { pod, reply } => {
+                shared.end(&pod);
+                self.on_answered(&pod, reply, now, shared, effects);
+            }
+            Input::Attached(answer) => self.volumes.looked(answer, now),
+            Input::Nearer(deadline) => {
+                if self.deadline.is_none_or(|d| deadline < d) {
+                    self.deadline = Some(deadline);
+                    self.window = self.window.brought_nearer(deadline, now);
+                }
+            }
+            Input::Cancelled => self.cancelled = true,
+            Input::Learnt(learnt) => shared.learn(learnt, now),
+            Input::Woken => {}
+        }
+    }
+
+    /// The node's pods are seen, and with them the API server.
+    fn on_sight(&mut self, shared: &mut Shared) {
+        self.unseen = None;
+        shared.pace.heard();
+    }
+
+    fn on_listed(&mut self, pods: Vec<PodFacts>, now: Instant, shared: &mut Shared) {
+        self.on_sight(shared);
+        self.listed = true;
+        let present: BTreeSet<Uid> = pods.iter().map(|p| p.uid.clone()).collect();
+        let absent: Vec<Uid> = self
+            .pods
+            .keys()
+            .filter(|uid| !present.contains(*uid))
+            .cloned()
+            .collect();
+        for uid in absent {
+            self.on_gone(&uid, now);
+        }
+        for pod in pods {
+            self.on_seen(pod, now, shared);
+        }
+    }
+
+    fn on_seen(&mut self, pod: PodFacts, now: Instant, shared: &mut Shared) {
+        self.on_sight(shared);
+        let class = class(&pod, &self.settings, shared);
+        if let Some(entry) = self.pods.get_mut(&pod.uid) {
+            entry.seen(pod, class, now);
+            entry.lane = shared.lanes.of(&entry.facts, entry.refused_by.as_ref());
+            return;
+        }
+        // Another pod in the same place: the former is gone.
+        let in_its_place =
+            |e: &&Entry| e.facts.namespace == pod.namespace && e.facts.name == pod.name;
+        let former: Vec<Uid> = self
+            .pods
+            .values()
+            .filter(in_its_place)
+            .map(|e| e.facts.uid.clone())
+            .collect();
+        for uid in former {
+            self.on_gone(&uid, now);
+        }
+        let class = match class {
+            // Its DaemonSet may be younger than what is known of them.
+            Class::Evict(_) if pod.is_of_daemon_set() => {
+                shared.doubt_daemon_sets();
+                Class::Undecided
+            }
+            class => class,
+        };
+        let rank = Rank::of(&pod);
+        let uid = pod.uid.clone();
+        let lane = shared.lanes.of(&pod, None);
+        let mut entry = Entry::new(pod, lane);
+        entry.place(class, now);
+        self.ranks.insert(rank, uid.clone());
+        self.pods.insert(uid, entry);
+    }
+
+    fn on_gone(&mut self, uid: &Uid, now: Instant) {
+        if let Some(entry) = self.pods.get_mut(uid)
+            && entry.gone.is_none()
+        {
+            entry.gone = Some(now);
+            // A call under way still has to be answered.
+            if !matches!(entry.state, State::InFlight { .. }) {
+                entry.state = State::Gone;
+            }
+        }
+    }
+
+    /// Gives pods the class and the lane that what was learnt of the cluster gives them.
+    pub(super) fn catch_up(&mut self, now: Instant, shared: &Shared) {
+        let learnt = shared.daemon_sets_learnt;
+        if std::mem::replace(&mut self.daemon_sets_learnt, learnt) != learnt {
+            let Self { settings, pods, .. } = self;
+            let undecided = |e: &&mut Entry| e.class == Class::Undecided && e.gone.is_none();
+            for entry in pods.values_mut().filter(undecided) {
+                entry.place(class(&entry.facts, settings, shared), now);
+            }
+        }
+        if std::mem::replace(&mut self.lane_changes, shared.lanes.changes) != shared.lanes.changes {
+            for entry in self.pods.values_mut() {
+                entry.lane = shared.lanes.of(&entry.facts, entry.refused_by.as_ref());
+            }
+        }
+    }
+
+    /// Pods in the order in which they are taken, those that are done among them.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = &Entry> {
+        self.ranks.values().filter_map(|uid| self.pods.get(uid))
+    }
+}
+
+/// What is done with a pod, by what is known now.
+pub(super) fn class(pod: &PodFacts, settings: &Settings, shared: &Shared) -> Class {
+    let ourselves = settings.ourselves.as_ref();
+    classify(pod, ourselves, &shared.daemon_sets, &*settings.rules)
+}

@@ -1,0 +1,133 @@
+//! Many nodes at once.
+
+use super::*;
+
+fn on(node: &str, pod: PodFacts) -> PodFacts {
+    PodFacts {
+        node: node.into(),
+        ..pod
+    }
+}
+
+struct Nodes {
+    fleet: Fleet,
+    now: Instant,
+}
+
+impl Nodes {
+    /// Drains with so many seconds left.
+    fn new(limits: Limits, nodes: &[(&str, u64)]) -> Self {
+        let now = Instant::now();
+        let mut fleet = Fleet::new(limits);
+        for (node, left) in nodes {
+            fleet.start(*node, Settings::default(), Some(now + secs(*left)), now);
+        }
+        Self { fleet, now }
+    }
+
+    fn see(&mut self, input: Input) -> Vec<(String, String)> {
+        let mut effects = Vec::new();
+        self.fleet.see(input, self.now, &mut effects);
+        calls(&effects)
+    }
+
+    fn answer(&mut self, node: &str, name: &str, reply: Reply) -> Vec<(String, String)> {
+        let mut effects = Vec::new();
+        let pod = uid(name);
+        let input = Input::Answered { pod, reply };
+        self.fleet.on(node, input, self.now, &mut effects);
+        calls(&effects)
+    }
+}
+
+/// Node and pod of each eviction.
+fn calls(effects: &[(String, Effect)]) -> Vec<(String, String)> {
+    let call = |(node, effect): &(String, Effect)| match effect {
+        Effect::Evict(call) => Some((node.clone(), call.name.clone())),
+        _ => None,
+    };
+    effects.iter().filter_map(call).collect()
+}
+
+fn pair(node: &str, name: &str) -> (String, String) {
+    (node.into(), name.into())
+}
+
+#[test]
+fn one_list_is_sorted_by_node_and_other_nodes_pods_are_nobodys() {
+    let mut nodes = Nodes::new(Limits::default(), &[("a", 120), ("b", 120)]);
+    let pods = vec![
+        on("a", pod("p1")),
+        on("b", pod("p2")),
+        on("elsewhere", pod("p3")),
+        pod("unbound"),
+    ];
+    assert_eq!(
+        nodes.see(Input::Listed(pods)),
+        [pair("a", "p1"), pair("b", "p2")]
+    );
+    nodes.now += secs(1);
+    nodes.see(Input::Deleted(uid("p1")));
+    assert_eq!(
+        nodes.fleet.outcome("a", nodes.now),
+        Some(DrainOutcome::Complete)
+    );
+    assert_eq!(nodes.fleet.outcome("b", nodes.now), None);
+}
+
+#[test]
+fn the_nearest_deadline_is_served_first() {
+    let limits = Limits::default().with_in_flight(1);
+    let mut nodes = Nodes::new(limits, &[("a", 600), ("b", 30), ("c", 120)]);
+    let pods = ["a", "b", "c"].map(|n| on(n, pod(&format!("p-{n}"))));
+    assert_eq!(nodes.see(Input::Listed(pods.into())), [pair("b", "p-b")]);
+    assert_eq!(
+        nodes.answer("b", "p-b", Reply::Accepted),
+        [pair("c", "p-c")]
+    );
+    assert_eq!(
+        nodes.answer("c", "p-c", Reply::Accepted),
+        [pair("a", "p-a")]
+    );
+}
+
+#[test]
+fn a_budget_that_one_node_finds_closed_is_closed_for_all() {
+    let mut nodes = Nodes::new(Limits::default(), &[("a", 120), ("b", 120)]);
+    let mut over = budget_over("web", "{}");
+    over.allowed = Some(1);
+    let known = Learnt::Budgets(Budgets::Known(vec![over]));
+    nodes.see(known.into());
+    let pods = vec![on("a", pod("p1")), on("b", pod("p2"))];
+    assert_eq!(nodes.see(Input::Listed(pods)), [pair("a", "p1")]);
+    assert_eq!(nodes.answer("a", "p1", Reply::Accepted), []);
+    nodes.now += secs(2);
+    assert_eq!(nodes.see(Input::Woken), [pair("b", "p2")]);
+}
+
+#[test]
+fn a_server_that_is_away_is_asked_once_for_all_nodes() {
+    let mut nodes = Nodes::new(Limits::default(), &[("a", 120), ("b", 120)]);
+    let pods = vec![on("a", pod("p1")), on("b", pod("p2"))];
+    nodes.see(Input::Listed(pods));
+    for (node, name) in [("a", "p1"), ("b", "p2")] {
+        let what = "refused".into();
+        nodes.answer(node, name, Reply::Lost { what });
+    }
+    nodes.now += millis(200);
+    assert_eq!(nodes.see(Input::Woken).len(), 1);
+    assert_eq!(nodes.see(Input::Woken).len(), 0);
+}
+
+#[test]
+fn a_forgotten_node_gives_back_what_it_used() {
+    let limits = Limits::default().with_in_flight(1);
+    let mut nodes = Nodes::new(limits, &[("a", 120), ("b", 120)]);
+    let pods = vec![on("a", pod("p1")), on("b", pod("p2"))];
+    assert_eq!(nodes.see(Input::Listed(pods)), [pair("a", "p1")]);
+    nodes.fleet.forget("a");
+    assert_eq!(nodes.see(Input::Woken), [pair("b", "p2")]);
+    assert_eq!(nodes.answer("a", "p1", Reply::Accepted), []);
+    assert_eq!(nodes.fleet.nodes().collect::<Vec<_>>(), ["b"]);
+    assert!(nodes.fleet.report("a", nodes.now).is_none());
+}

@@ -50,7 +50,10 @@ fn used_its_return(stage: &Stage, drained: &Drained, returned: Instant) -> Resul
             .at
             .saturating_duration_since(returned);
         let latest = secs(2) + stage.noise();
-        assert!(after <= latest, "{app} {after:?} after its return");
+        assert!(
+            after <= latest,
+            "{app} {after:?} after its return: {drained}"
+        );
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::{
     Stage,
     script::{Rule, Script, answer},
     secs,
-    stage::Rights,
+    stage::{Kind, Rights},
     wire::Call,
 };
 use crate::{
@@ -40,7 +40,16 @@ pub(super) async fn fifty_take_fifty_requests_and_eight(stage: &Stage) -> Result
     assert!(drained.all_gone("web", 50), "{drained}");
     assert_eq!(drained.report.outcome, DrainOutcome::Complete);
     assert_eq!(tally[&Call::ListPods], 1, "{tally:?} {drained}");
-    assert_eq!(tally[&Call::WatchPods], 1, "{tally:?} {drained}");
+    // A busy server closes the watch of a client that reads it slowly, which goes on from there.
+    let watches = if stage.kind() == Kind::Real {
+        1..=4
+    } else {
+        1..=1
+    };
+    assert!(
+        watches.contains(&tally[&Call::WatchPods]),
+        "{tally:?} {drained}"
+    );
     assert_eq!(tally[&Call::Evict], 50, "{tally:?} {drained}");
     assert!(drained.requests.len() <= 50 + 8, "{tally:?}");
     assert_eq!(

@@ -40,8 +40,7 @@ fn has_its_words(drained: &Drained) -> Result<()> {
     assert_eq!(
         drained.pod("allowed")?.outcome,
         PodOutcome::Gone,
-        "{}",
-        drained.report
+        "{drained}"
     );
     let denied = drained.pod("bad")?;
     assert!(

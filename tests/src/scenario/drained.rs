@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     time::Duration,
 };
 
@@ -28,6 +29,22 @@ pub struct Drained {
     pub times: Times,
     /// What was asked meanwhile.
     pub requests: Vec<Exchange>,
+}
+
+impl fmt::Display for Drained {
+    /// The report, and what was asked in vain.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.report)?;
+        for request in self.requests.iter().filter(|r| !r.succeeded()) {
+            let Exchange { method, path, .. } = request;
+            let at = self.at(request).as_secs_f64();
+            let status = request
+                .status
+                .map_or("no answer".to_owned(), |s| s.to_string());
+            write!(f, "\n  {at:.2} s: {method} {path}: {status}")?;
+        }
+        Ok(())
+    }
 }
 
 impl Drained {
@@ -103,9 +120,8 @@ impl Drained {
         match self.pods(name)[..] {
             [pod] => Ok(pod),
             ref pods => Err(Error::Usage(format!(
-                "{} pods {name} in the report:\n{}",
-                pods.len(),
-                self.report
+                "{} pods {name} in the report:\n{self}",
+                pods.len()
             ))),
         }
     }
@@ -130,7 +146,7 @@ impl Drained {
     /// # Errors
     /// Names the promise that was broken.
     pub(super) fn keeps_promises(&self, settings: &Settings, late: Duration) -> Result<()> {
-        let broken = |what: String| Err(Error::Usage(format!("{what}\n{}", self.report)));
+        let broken = |what: String| Err(Error::Usage(format!("{what}\n{self}")));
         let end = self.times.end();
         if self.ended > end + late {
             return broken(format!("P5: returned {:?} after its end", self.ended - end));

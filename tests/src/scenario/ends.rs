@@ -23,7 +23,7 @@ pub(super) async fn what_is_still_going_at_the_end_is_told(stage: &Stage) -> Res
     stage.cluster.merge::<Pod>("finalized", hold).await?;
     let drained = stage.drain(&doomed).window(6).run().await?;
     let pod = drained.pod("finalized")?;
-    assert_eq!(pod.outcome, PodOutcome::Terminating, "{}", drained.report);
+    assert_eq!(pod.outcome, PodOutcome::Terminating, "{drained}");
     assert_eq!(pod.finalizers, ["spot-tests/hold"]);
     let said = drained.report.to_string();
     assert!(
@@ -58,7 +58,7 @@ pub(super) async fn a_black_hole_under_way_does_not_hold_it(stage: &Stage) -> Re
     stage.set_faults(Script::new().black_hole(secs(4)));
     let drained = stage.drain(&doomed).window(12).run().await?;
     assert_eq!(drained.report.outcome, DrainOutcome::Incomplete);
-    assert!(drained.all_gone("free", 2), "{}", drained.report);
+    assert!(drained.all_gone("free", 2), "{drained}");
     assert_eq!(drained.pods("held").len(), 2);
     assert!(
         drained.ended + millis(100) >= drained.times.end(),

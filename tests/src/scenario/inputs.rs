@@ -25,9 +25,9 @@ pub(super) async fn an_annotation_that_says_nothing_known(stage: &Stage) -> Resu
     let plain = Workload::new("plain", 1).exit_after(0.2);
     stage.cluster.deploy_on(&doomed, &plain).await?;
     let drained = stage.drain(&doomed).run().await?;
-    assert!(drained.all_gone("plain", 1), "{}", drained.report);
+    assert!(drained.all_gone("plain", 1), "{drained}");
     let pod = drained.pod("odd")?;
-    assert_eq!(pod.outcome, PodOutcome::Gone, "{}", drained.report);
+    assert_eq!(pod.outcome, PodOutcome::Gone, "{drained}");
     let warned = pod.warnings.iter().any(|w| w.contains("drain annotation"));
     assert!(warned, "{:?}", pod.warnings);
     Ok(())
@@ -63,15 +63,11 @@ pub(super) async fn budgets_that_select_nothing_or_cannot_be_read(stage: &Stage)
     stage.set_faults(Script::new().rule(not_json.on(calls)).rule(odd.on(calls)));
     let drained = stage.drain(&doomed).window(10).run().await?;
     assert!(!drained.calls(Call::ListBudgets).is_empty(), "it read them");
-    assert!(drained.all_gone("web", 3), "{}", drained.report);
+    assert!(drained.all_gone("web", 3), "{drained}");
     let held = drained.pods("held");
-    assert_eq!(held.len(), 2, "{}", drained.report);
+    assert_eq!(held.len(), 2, "{drained}");
     let is_blocked = |outcome: &PodOutcome| matches!(outcome, PodOutcome::Blocked { .. });
-    assert!(
-        held.iter().all(|pod| is_blocked(&pod.outcome)),
-        "{}",
-        drained.report
-    );
+    assert!(held.iter().all(|pod| is_blocked(&pod.outcome)), "{drained}");
     Ok(())
 }
 
@@ -88,14 +84,9 @@ pub(super) async fn graces_that_are_negative_or_absurd(stage: &Stage) -> Result<
         stage.cluster.deploy_on(&doomed, &pod).await?;
     }
     let drained = stage.drain(&doomed).run().await?;
-    assert_eq!(
-        drained.report.outcome,
-        DrainOutcome::Complete,
-        "{}",
-        drained.report
-    );
+    assert_eq!(drained.report.outcome, DrainOutcome::Complete, "{drained}");
     for name in ["negative", "centuries", "most", "plain"] {
-        assert!(drained.all_gone(name, 1), "{}", drained.report);
+        assert!(drained.all_gone(name, 1), "{drained}");
     }
     // 20 s less the margin twice; none at all for the others.
     for name in ["centuries", "most"] {
@@ -123,11 +114,11 @@ pub(super) async fn a_node_that_is_deleted_half_way(stage: &Stage) -> Result<()>
     stage.cluster.remove_node(&doomed.name).await?;
     stage.cluster.remove::<PodDisruptionBudget>("held").await?;
     let drained = drain.end().await?;
-    assert!(drained.all_gone("free", 2), "{}", drained.report);
+    assert!(drained.all_gone("free", 2), "{drained}");
     // The rest is drained all the same; nobody is left to say that it has ended.
     for pod in drained.pods("held") {
         let went = matches!(pod.outcome, PodOutcome::Gone | PodOutcome::Terminating);
-        assert!(went, "{}", drained.report);
+        assert!(went, "{drained}");
     }
     assert_eq!(drained.pods("held").len(), 2);
     Ok(())

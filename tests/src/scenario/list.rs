@@ -94,7 +94,7 @@ pub static SCENARIOS: &[Scenario] = &[
     scenario!(25, quarantine::a_node_without_taints_gets_ours_and_loses_it,
         "A node without taints gets ours, and loses it on release"),
     scenario!(26, restarts::a_handler_killed_after_any_request_is_carried_on,
-        "A handler is killed after its 0th, 1st, … 11th request: the next converges, one taint, every pod evicted once"),
+        "A handler is killed after its 0th, 1st, … 11th request: the next converges, one taint, no pod evicted twice"),
     scenario!(Number::Listed(26), NO_PROCESS, restarts::the_shipping_binary_killed_twice_converges,
         "The shipping binary, killed with SIGKILL after the cordon and on its return"),
     scenario!(27, ends::what_is_still_going_at_the_end_is_told,

@@ -40,14 +40,9 @@ async fn meanwhile(stage: &Stage, node: &Node) -> Result<()> {
 
 /// Everything was evicted before the server went or within two seconds of its return.
 fn used_its_return(stage: &Stage, drained: &Drained, returned: Instant) -> Result<()> {
-    assert_eq!(
-        drained.report.outcome,
-        DrainOutcome::Complete,
-        "{}",
-        drained.report
-    );
+    assert_eq!(drained.report.outcome, DrainOutcome::Complete, "{drained}");
     for (app, count) in [("free", 2), ("held", 1), ("late", 1)] {
-        assert!(drained.all_gone(app, count), "{app}: {}", drained.report);
+        assert!(drained.all_gone(app, count), "{app}: {drained}");
     }
     for app in ["held", "late"] {
         let after = drained
@@ -55,7 +50,10 @@ fn used_its_return(stage: &Stage, drained: &Drained, returned: Instant) -> Resul
             .at
             .saturating_duration_since(returned);
         let latest = secs(2) + stage.noise();
-        assert!(after <= latest, "{app} {after:?} after its return");
+        assert!(
+            after <= latest,
+            "{app} {after:?} after its return: {drained}"
+        );
     }
     Ok(())
 }
@@ -96,7 +94,7 @@ pub(super) async fn a_server_that_knows_nobody_for_a_while(stage: &Stage) -> Res
     let unknown = Rule::always(answer(401, None, "who are you?"));
     stage.set_faults(Script::new().rule(unknown.until(secs(6))));
     let drained = stage.drain(&doomed).run().await?;
-    assert!(drained.all_gone("web", 3), "{}", drained.report);
+    assert!(drained.all_gone("web", 3), "{drained}");
     assert!(drained.last_try("web")? < secs(8) + stage.noise());
     Ok(())
 }

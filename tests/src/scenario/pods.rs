@@ -9,7 +9,7 @@ use super::{
     Stage,
     script::{Rule, Script, answer},
     secs,
-    stage::Rights,
+    stage::{Kind, Rights},
     wire::Call,
 };
 use crate::{
@@ -37,11 +37,20 @@ pub(super) async fn fifty_take_fifty_requests_and_eight(stage: &Stage) -> Result
     stage.cluster.deploy_on(&doomed, &web).await?;
     let drained = stage.drain(&doomed).run().await?;
     let tally = drained.tally();
-    assert!(drained.all_gone("web", 50), "{}", drained.report);
+    assert!(drained.all_gone("web", 50), "{drained}");
     assert_eq!(drained.report.outcome, DrainOutcome::Complete);
-    assert_eq!(tally[&Call::ListPods], 1, "{tally:?}");
-    assert_eq!(tally[&Call::WatchPods], 1, "{tally:?}");
-    assert_eq!(tally[&Call::Evict], 50, "{tally:?}");
+    assert_eq!(tally[&Call::ListPods], 1, "{tally:?} {drained}");
+    // A busy server closes the watch of a client that reads it slowly, which goes on from there.
+    let watches = if stage.kind() == Kind::Real {
+        1..=4
+    } else {
+        1..=1
+    };
+    assert!(
+        watches.contains(&tally[&Call::WatchPods]),
+        "{tally:?} {drained}"
+    );
+    assert_eq!(tally[&Call::Evict], 50, "{tally:?} {drained}");
     assert!(drained.requests.len() <= 50 + 8, "{tally:?}");
     assert_eq!(
         usize::try_from(drained.report.requests).ok(),
@@ -69,7 +78,7 @@ pub(super) async fn mirror_daemon_set_and_own_pod_stay(stage: &Stage) -> Result<
     let drained = drain.run().await?;
 
     assert_eq!(drained.report.outcome, DrainOutcome::Complete);
-    assert!(drained.all_gone("web", 2), "{}", drained.report);
+    assert!(drained.all_gone("web", 2), "{drained}");
     for (app, why) in [
         ("mirror", "mirror pod"),
         ("ourselves", "own pod"),
@@ -103,7 +112,7 @@ pub(super) async fn the_pod_of_a_daemon_set_that_is_gone_is_evicted(stage: &Stag
     stage.cluster.merge::<Pod>("orphan", owner).await?;
     let drained = stage.drain(&doomed).run().await?;
     let pod = drained.pod("orphan")?;
-    assert_eq!(pod.outcome, PodOutcome::Gone, "{}", drained.report);
+    assert_eq!(pod.outcome, PodOutcome::Gone, "{drained}");
     let warned = pod.warnings.iter().any(|w| w.contains("DaemonSet is gone"));
     assert!(warned, "{:?}", pod.warnings);
     Ok(())
@@ -140,7 +149,7 @@ pub(super) async fn unmanaged_pods_and_their_empty_dirs_go_with_a_warning(
     stage.cluster.wait_ready("lone", 1).await?;
     let drained = stage.drain(&doomed).run().await?;
     let pod = drained.pod("lone")?;
-    assert_eq!(pod.outcome, PodOutcome::Gone, "{}", drained.report);
+    assert_eq!(pod.outcome, PodOutcome::Gone, "{drained}");
     let warnings = pod.warnings.join("; ");
     assert!(
         warnings.contains("no controller brings it back"),

@@ -62,7 +62,7 @@ async fn replaced(stage: &Stage, room: bool) -> Result<()> {
     let drained = drain.end().await?;
     let pod = drained.pod("db")?;
     assert_eq!(Some(&pod.uid.0), former.metadata.uid.as_ref());
-    assert_eq!(pod.outcome, PodOutcome::Gone, "{}", drained.report);
+    assert_eq!(pod.outcome, PodOutcome::Gone, "{drained}");
     assert!(drained.took() < secs(12), "{:?}", drained.took());
     assert_eq!(successor(stage, &former).await?, new, "it is untouched");
     assert_eq!(drained.evicted_uids("db").len(), 1);
@@ -94,12 +94,7 @@ pub(super) async fn an_eviction_of_the_former_pod_spares_the_new_one(stage: &Sta
     stage.cluster.wait_ready("db", 1).await?;
     stage.cluster.remove::<PodDisruptionBudget>("db").await?;
     let drained = drain.end().await?;
-    assert_eq!(
-        drained.pod("db")?.outcome,
-        PodOutcome::Gone,
-        "{}",
-        drained.report
-    );
+    assert_eq!(drained.pod("db")?.outcome, PodOutcome::Gone, "{drained}");
     let tries = drained.evictions("db");
     assert!(tries.len() > 1, "the race took place");
     assert_eq!(drained.evicted_uids("db").len(), 1);
@@ -128,7 +123,7 @@ pub(super) async fn pods_of_a_namespace_that_is_going_go_by_themselves(
     let going = namespaces.delete(name, &DeleteParams::default()).await;
     going.context("delete the namespace")?;
     let drained = drain.end().await?;
-    assert!(drained.all_gone("web", 2), "{}", drained.report);
+    assert!(drained.all_gone("web", 2), "{drained}");
     let refused = drained
         .evictions("web")
         .iter()
@@ -156,8 +151,8 @@ pub(super) async fn a_pod_that_is_bound_after_the_list_is_evicted(stage: &Stage)
     let late = Workload::new("late", 1).exit_after(0.2);
     stage.cluster.bare_pod(&doomed, &late).await?;
     let drained = drain.end().await?;
-    assert!(drained.all_gone("late", 1), "{}", drained.report);
-    assert!(drained.all_gone("slow", 1), "{}", drained.report);
+    assert!(drained.all_gone("late", 1), "{drained}");
+    assert!(drained.all_gone("slow", 1), "{drained}");
     assert_eq!(drained.calls(Call::ListPods).len(), 1, "the watch told it");
     Ok(())
 }

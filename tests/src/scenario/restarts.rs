@@ -1,5 +1,7 @@
 //! A handler that is killed at every point and carried on by the next (scenario 26).
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use spot_drain::{
     sim::{Fault, Trouble},
@@ -95,18 +97,12 @@ pub(super) async fn a_handler_killed_after_any_request_is_carried_on(stage: &Sta
     assert!(stage.cluster.pods_on(&doomed.name).await?.is_empty());
     let evicted = stage.requests().into_iter();
     let evicted = evicted.filter(|r| r.call() == Call::Evict && r.succeeded());
-    let mut uids: Vec<_> = evicted.filter_map(|r| r.ending()?.uid).collect();
-    uids.sort();
-    let of_pods: Vec<_> = pods
-        .into_iter()
-        .filter_map(|pod| pod.metadata.uid)
-        .collect();
-    assert_eq!(
-        uids.len(),
-        4,
-        "each was evicted once: {uids:?} of {of_pods:?}"
-    );
-    assert!(of_pods.iter().all(|uid| uids.contains(uid)));
+    let uids: Vec<_> = evicted.filter_map(|r| r.ending()?.uid).collect();
+    // The answer to a killed handler is in no record; the next one sees that the pod is going.
+    let once: BTreeSet<_> = uids.iter().cloned().collect();
+    assert_eq!(once.len(), uids.len(), "evicted twice: {uids:?}");
+    let pods: BTreeSet<_> = pods.into_iter().filter_map(|p| p.metadata.uid).collect();
+    assert!(once.is_subset(&pods), "{once:?} of {pods:?}");
     Ok(())
 }
 

@@ -129,7 +129,7 @@ pub(super) async fn a_rotated_token_is_read_again(stage: &Stage) -> Result<()> {
         .filter(|r| r.status == Some(401))
         .count();
     assert!(refused > 0, "the old token was used first");
-    assert!(drained.all_gone("web", 3), "{}", drained.report);
+    assert!(drained.all_gone("web", 3), "{drained}");
     assert!(
         drained.took() < secs(8) + stage.noise(),
         "{:?}",

@@ -29,16 +29,12 @@ pub(super) async fn an_overload_is_not_taken_for_a_budget(stage: &Stage) -> Resu
     let drained = stage.drain(&doomed).window(5).run().await?;
     for pod in drained.pods("web") {
         let blocked = matches!(pod.outcome, PodOutcome::Blocked { .. });
-        assert!(
-            !blocked && pod.outcome.is_left_behind(),
-            "{}",
-            drained.report
-        );
+        assert!(!blocked && pod.outcome.is_left_behind(), "{drained}");
     }
     // For four seconds.
     stage.set_faults(Script::new().rule(overload().until(secs(4))));
     let drained = stage.drain(&doomed).run().await?;
-    assert!(drained.all_gone("web", 4), "{}", drained.report);
+    assert!(drained.all_gone("web", 4), "{drained}");
     let refused = drained
         .evictions("web")
         .iter()
@@ -58,12 +54,7 @@ pub(super) async fn a_reset_after_the_eviction_evicts_once(stage: &Stage) -> Res
     let breaks = Rule::always(Trouble::ResetAfter).on([Call::Evict]).times(1);
     stage.set_faults(Script::new().rule(breaks));
     let drained = stage.drain(&doomed).run().await?;
-    assert_eq!(
-        drained.pod("web")?.outcome,
-        PodOutcome::Gone,
-        "{}",
-        drained.report
-    );
+    assert_eq!(drained.pod("web")?.outcome, PodOutcome::Gone, "{drained}");
     let uid = pods
         .into_iter()
         .filter_map(|pod| pod.metadata.uid)
@@ -99,13 +90,8 @@ async fn slow_and_broken(stage: &Stage, latency: Duration, window: u64) -> Resul
     });
     stage.set_faults(Script::new().rule(slow));
     let drained = stage.drain(&doomed).window(window).run().await?;
-    assert_eq!(
-        drained.report.outcome,
-        DrainOutcome::Complete,
-        "{}",
-        drained.report
-    );
-    assert!(drained.all_gone("web", 12), "{}", drained.report);
+    assert_eq!(drained.report.outcome, DrainOutcome::Complete, "{drained}");
+    assert!(drained.all_gone("web", 12), "{drained}");
     assert!(drained.requests.len() < 60, "{:?}", drained.tally());
     Ok(())
 }

@@ -22,13 +22,8 @@ async fn under(stage: &Stage, rule: Rule, exit: f64) -> Result<Drained> {
     stage.cluster.deploy_on(&doomed, &web).await?;
     stage.set_faults(Script::new().rule(rule.on([Call::WatchPods])));
     let drained = stage.drain(&doomed).window(40).run().await?;
-    assert_eq!(
-        drained.report.outcome,
-        DrainOutcome::Complete,
-        "{}",
-        drained.report
-    );
-    assert!(drained.all_gone("web", 3), "{}", drained.report);
+    assert_eq!(drained.report.outcome, DrainOutcome::Complete, "{drained}");
+    assert!(drained.all_gone("web", 3), "{drained}");
     Ok(drained)
 }
 

@@ -18,7 +18,16 @@ use crate::{
     kwok::{DEAD, KUBELET},
     proxy::{Exchange, Proxy},
     rbac,
+    scenario::secs,
+    wait::wait_until,
 };
+
+/// What a handler lists.
+const LISTED: [(&str, &str); 3] = [
+    ("/api/v1", "pods"),
+    ("/apis/apps/v1", "daemonsets"),
+    ("/apis/policy/v1", "poddisruptionbudgets"),
+];
 
 /// A proxy before the control plane that is shared.
 pub(super) struct Real {
@@ -54,6 +63,7 @@ impl Real {
             return Ok(user.clone());
         }
         let user = self.new_user(rights).await?;
+        self.is_known(&user, rights).await?;
         users.push((rights.clone(), user.clone()));
         Ok(user)
     }
@@ -72,6 +82,28 @@ impl Real {
         }
         rbac::allow(&self.admin, &user, rbac::Who::User(&user), rules).await?;
         Ok(user)
+    }
+}
+
+impl Real {
+    /// Waits until the server serves the user what it may list: rights take a moment to be
+    /// known to it, and after its own start so do objects.
+    async fn is_known(&self, user: &str, rights: &Rights) -> Result<()> {
+        let client = self.plane.client(user)?;
+        for (group, resource) in LISTED {
+            if rights.without.contains(&("list", resource)) {
+                continue;
+            }
+            let path = format!("{group}/{resource}?resourceVersion=0&limit=1");
+            wait_until(format!("{user} lists {resource}"), secs(30), async || {
+                let get = http::Request::get(&path).body(Vec::new());
+                let get = get.map_err(|error| error.to_string())?;
+                let listed = client.request_text(get).await;
+                listed.map(drop).map_err(|error| error.to_string())
+            })
+            .await?;
+        }
+        Ok(())
     }
 }
 

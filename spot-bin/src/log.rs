@@ -42,9 +42,9 @@ impl LogArgs {
             Level::Info => LevelFilter::INFO,
             Level::Debug => LevelFilter::DEBUG,
         };
-        // Libraries only when something is wrong with them.
+        // Of the libraries only their errors: that a server is away we say ourselves, once.
         let filter = Targets::new()
-            .with_default(level.min(LevelFilter::WARN))
+            .with_default(level.min(LevelFilter::ERROR))
             .with_target("spot_", level);
         let lines = fmt::layer().with_writer(std::io::stderr);
         let registry = tracing_subscriber::registry();

@@ -169,11 +169,19 @@ impl Cluster {
         }
     }
 
-    /// Awaits a call, for no longer than [`PATIENCE`].
-    async fn within<T>(&self, call: impl Future<Output = T>) -> Result<T, CallError> {
+    /// How long a call may take now.
+    fn patience(&self) -> Duration {
+        let slow = self.slow().is_some_and(|until| Instant::now() < until);
+        if slow { PATIENCE.1 } else { PATIENCE.0 }
+    }
+
+    /// Awaits a call, for no longer than `patience`.
+    async fn within<T>(
+        &self,
+        patience: Duration,
+        call: impl Future<Output = T>,
+    ) -> Result<T, CallError> {
         let start = Instant::now();
-        let slow = self.slow().is_some_and(|until| start < until);
-        let patience = if slow { PATIENCE.1 } else { PATIENCE.0 };
         let done = timeout(patience, call).await;
         if start.elapsed() >= PATIENCE.0 {
             *self.slow() = Some(Instant::now() + SLOW);
@@ -190,6 +198,15 @@ impl Cluster {
 
     /// Makes a request and reads its whole answer, whatever its status.
     async fn call(&self, request: Request<Vec<u8>>) -> Result<Raw, CallError> {
+        self.call_within(self.patience(), request).await
+    }
+
+    /// The same, for no longer than `patience`.
+    async fn call_within(
+        &self,
+        patience: Duration,
+        request: Request<Vec<u8>>,
+    ) -> Result<Raw, CallError> {
         let client = self.client();
         let exchange = async {
             let response = client
@@ -208,7 +225,7 @@ impl Cluster {
                 body: body.to_bytes().into(),
             })
         };
-        let raw = self.within(exchange).await??;
+        let raw = self.within(patience, exchange).await??;
         if raw.status == 401 {
             self.renew();
         }

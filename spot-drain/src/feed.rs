@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::plan::{Input, Learnt};
-use crate::pods::{BudgetChange, Change, Pods, PodsError};
+use crate::pods::{BudgetChange, Change, Freshness, Pods, PodsError};
 
 /// The first pause after a failure, and the longest. A list that fails costs pods their
 /// time, so it is short.
@@ -20,12 +20,19 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 struct Health {
     failing: Recurring,
     pause: Duration,
+    /// Failures since the watch has spoken.
+    failures: u32,
 }
+
+/// After so many failures of a watch in a row the pods are listed again: what happened to them
+/// meanwhile is not learnt otherwise.
+const BLIND: u32 = 3;
 
 impl Health {
     /// The watch has spoken.
     fn well(&mut self) {
         self.pause = RETRY.0;
+        self.failures = 0;
         if let Some(lasted) = self.failing.ended(Instant::now()) {
             let lasted = lasted.as_secs_f64();
             tracing::info!(lasted, "the node's pods are seen again");
@@ -65,57 +72,67 @@ pub async fn feed(
     let mut health = Health {
         failing: Recurring::default(),
         pause: RETRY.0,
+        failures: 0,
     };
-    let mut fresh = false;
+    let mut freshness = Freshness::Any;
+    // From where a watch can go on.
     let mut version: Option<String> = None;
+    // The last version that anything was seen of.
+    let mut seen: Option<String> = None;
     loop {
         relist.mark_unchanged();
         let from = match version.take() {
             Some(version) => Ok(version),
-            None => match pods.list(fresh).await {
+            None => match pods.list(freshness).await {
                 Ok(listed) => {
                     if inputs.send(Input::Listed(listed.pods)).await.is_err() {
                         return;
                     }
-                    fresh = false;
                     Ok(listed.version)
                 }
                 Err(error) => Err(error),
             },
         };
+        let listed = from.is_ok();
         let went = match from {
             Ok(mut from) => {
                 let went = follow(&*pods, &mut from, &inputs, &mut relist, &mut health).await;
+                seen = Some(from.clone());
                 version = Some(from);
                 went
             }
             Err(error) => Went::Failed(error),
         };
+        // A list from the cache is as good as any other, if it is not older than what was seen.
+        // One that fails may ask for a version that the server has lost.
+        freshness = match &seen {
+            Some(seen) if listed => Freshness::NotOlderThan(seen.clone()),
+            Some(_) => Freshness::Latest,
+            None => Freshness::Any,
+        };
         match went {
             Went::ReceiverGone => return,
             Went::Relist => {
                 version = None;
-                fresh = true;
                 continue;
             }
             Went::Closed => {}
             Went::Failed(error) => {
                 let why = words(&error);
                 health.ill(&why, &error);
-                if matches!(error, PodsError::Expired) {
+                health.failures += 1;
+                let expired = matches!(error, PodsError::Expired);
+                if expired || health.failures.is_multiple_of(BLIND) {
                     version = None;
-                    fresh = true;
-                } else if inputs.send(Input::Unseen(why)).await.is_err() {
+                }
+                if !expired && inputs.send(Input::Unseen(why)).await.is_err() {
                     return;
                 }
             }
         }
         tokio::select! {
             () = sleep(health.pause()) => {}
-            Ok(()) = relist.changed() => {
-                version = None;
-                fresh = true;
-            }
+            Ok(()) = relist.changed() => version = None,
         }
     }
 }

@@ -20,6 +20,17 @@ pub struct Listed {
     pub version: String,
 }
 
+/// How far a list may lag behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// As far as the API server's cache does.
+    Any,
+    /// No further than this version, which was seen already.
+    NotOlderThan(String),
+    /// Not at all: the API server asks its store, which costs it much more.
+    Latest,
+}
+
 /// What a watch says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -101,11 +112,11 @@ impl PodsError {
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait Pods: Send + Sync {
-    /// Lists the node's pods; `fresh`: not from a cache that may lag.
+    /// Lists the node's pods.
     ///
     /// # Errors
     /// [`PodsError`].
-    async fn list(&self, fresh: bool) -> Result<Listed, PodsError>;
+    async fn list(&self, freshness: Freshness) -> Result<Listed, PodsError>;
 
     /// Watches the node's pods from `version` on. The stream ends when the server ends it.
     ///

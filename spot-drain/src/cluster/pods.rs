@@ -1,6 +1,7 @@
 //! A node's pods, over the API.
 
 use std::future::ready;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::{BoxStream, StreamExt as _};
@@ -15,11 +16,15 @@ use crate::budget::{BudgetFacts, Budgets};
 use crate::classify::DaemonSets;
 use crate::facts::{PodFacts, Uid};
 use crate::plan::Call;
-use crate::pods::{BudgetChange, Change, Listed, Pods, PodsError, Watched};
+use crate::pods::{BudgetChange, Change, Freshness, Listed, Pods, PodsError, Watched};
 use crate::reply::{Reply, decode};
 
 /// The most pods in one page of a list that does not come from the cache.
 const PAGE: u32 = 250;
+/// How long an eviction or a deletion may take. A client that goes before the answer leaves the
+/// pod running and its budget spent for two minutes (the API server counts the disruption
+/// first; `DisruptionBudget`'s `disruptedPods`), so it is waited for where others are not.
+const END: Duration = Duration::from_secs(30);
 const PODS: &str = "pods";
 const BUDGETS: &str = "poddisruptionbudgets";
 /// How long the server may keep a watch open, in seconds.
@@ -128,7 +133,7 @@ impl KubePods {
     async fn end(&self, method: Method, path: String, body: Value) -> Reply {
         let body = body.to_string().into_bytes();
         let call = request(method, &path, "application/json", body);
-        match self.cluster.call(call).await {
+        match self.cluster.call_within(END, call).await {
             Ok(raw) => decode(&raw),
             Err(error) => Reply::Lost {
                 what: error.to_string(),
@@ -153,12 +158,15 @@ impl KubePods {
 
 #[async_trait]
 impl Pods for KubePods {
-    async fn list(&self, fresh: bool) -> Result<Listed, PodsError> {
+    async fn list(&self, freshness: Freshness) -> Result<Listed, PodsError> {
         let selector = self.selector();
-        let mut query = if fresh {
-            format!("{selector}limit={PAGE}")
-        } else {
-            format!("{selector}resourceVersion=0")
+        let mut query = match freshness {
+            Freshness::Any => format!("{selector}resourceVersion=0"),
+            Freshness::NotOlderThan(version) => format!(
+                "{selector}resourceVersion={}&resourceVersionMatch=NotOlderThan",
+                escape(&version)
+            ),
+            Freshness::Latest => format!("{selector}limit={PAGE}"),
         };
         let mut pods = Vec::new();
         loop {

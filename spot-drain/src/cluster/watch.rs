@@ -21,7 +21,8 @@ impl Cluster {
     ) -> Result<BoxStream<'static, Result<WatchEvent<T>, PodsError>>, PodsError> {
         let get = request(Method::GET, path, "application/json", Vec::new());
         let client = self.client();
-        let opened = self.within(client.request_events::<T>(get)).await;
+        let open = client.request_events::<T>(get);
+        let opened = self.within(self.patience(), open).await;
         let events = opened.map_err(unavailable)?.map_err(|error| {
             if matches!(&error, kube::Error::Api(status) if status.code == 401) {
                 self.renew();

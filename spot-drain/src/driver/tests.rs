@@ -17,7 +17,7 @@ use crate::budget::Budgets;
 use crate::classify::DaemonSets;
 use crate::facts::{Owner, PodFacts, Uid};
 use crate::plan::Call;
-use crate::pods::{BudgetChange, Change, Listed, PodsError, Watched};
+use crate::pods::{BudgetChange, Change, Freshness, Listed, PodsError, Watched};
 use crate::report::PodOutcome;
 
 mod course;
@@ -213,8 +213,12 @@ fn order(left: u64) -> Order {
 
 #[async_trait]
 impl Pods for Fake {
-    async fn list(&self, fresh: bool) -> Result<Listed, PodsError> {
-        let _alive = self.asked(format!("list {}", if fresh { "fresh" } else { "cached" }));
+    async fn list(&self, freshness: Freshness) -> Result<Listed, PodsError> {
+        let _alive = self.asked(match freshness {
+            Freshness::Any => "list cached".to_owned(),
+            Freshness::NotOlderThan(version) => format!("list from {version}"),
+            Freshness::Latest => "list fresh".to_owned(),
+        });
         let answer = self.state().lists.pop_front();
         answer.unwrap_or(Answer::Says(Ok(()))).give().await?;
         let state = self.state();

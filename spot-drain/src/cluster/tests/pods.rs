@@ -6,6 +6,7 @@ use super::*;
 use crate::classify::DaemonSets;
 use crate::facts::Uid;
 use crate::plan::Call;
+use crate::pods::Freshness;
 use crate::pods::{Change, Pods as _, PodsError};
 
 fn pod(name: &str, version: &str) -> Value {
@@ -42,7 +43,12 @@ fn dry(grace: Option<u32>) -> Call {
 #[tokio::test]
 async fn the_first_list_comes_from_the_cache() {
     let wire = Wire::new([list(&[pod("a", "4"), pod("b", "5")], "7", "")]);
-    let listed = wire.cluster().pods("spot-0").list(false).await.unwrap();
+    let listed = wire
+        .cluster()
+        .pods("spot-0")
+        .list(Freshness::Any)
+        .await
+        .unwrap();
     assert_eq!(listed.version, "7");
     let names: Vec<String> = listed
         .pods
@@ -63,7 +69,12 @@ async fn a_fresh_list_comes_in_pages_and_not_from_the_cache() {
         list(&[pod("b", "5")], "7", ""),
     ];
     let wire = Wire::new(pages);
-    let listed = wire.cluster().pods("spot-0").list(true).await.unwrap();
+    let listed = wire
+        .cluster()
+        .pods("spot-0")
+        .list(Freshness::Latest)
+        .await
+        .unwrap();
     assert_eq!((listed.pods.len(), listed.version.as_str()), (2, "7"));
     let start = "GET /api/v1/pods?fieldSelector=spec.nodeName%3Dspot-0&limit=250";
     let next = format!("{start}&continue=to%2Fken%3D%3D");
@@ -74,7 +85,7 @@ async fn a_fresh_list_comes_in_pages_and_not_from_the_cache() {
 async fn names_cannot_change_the_address() {
     let wire = Wire::new([list(&[], "7", "")]);
     let odd = wire.cluster().pods("a&watch=true/../b c");
-    odd.list(false).await.unwrap();
+    odd.list(Freshness::Any).await.unwrap();
     let address = "GET /api/v1/pods?fieldSelector=spec.nodeName%3Da%26watch%3Dtrue%2F..%2Fb%20c&resourceVersion=0";
     assert_eq!(wire.only().line, address);
 }
@@ -90,14 +101,17 @@ async fn a_list_that_is_refused_says_why() {
         Answer::Breaks,
     ]);
     let pods = wire.cluster().pods("spot-0");
-    let error = pods.list(false).await.unwrap_err();
+    let error = pods.list(Freshness::Any).await.unwrap_err();
     assert!(
         error.is_permission() && error.to_string().contains("list pods"),
         "{error}"
     );
-    assert!(matches!(pods.list(true).await, Err(PodsError::Expired)));
+    assert!(matches!(
+        pods.list(Freshness::Latest).await,
+        Err(PodsError::Expired)
+    ));
     for _ in 0..4 {
-        let error = pods.list(false).await.unwrap_err();
+        let error = pods.list(Freshness::Any).await.unwrap_err();
         assert!(matches!(error, PodsError::Unavailable(_)), "{error:?}");
         assert!(error.is_transient());
     }
@@ -216,7 +230,7 @@ async fn a_list_and_a_watch_that_are_not_answered_are_given_up() {
     let wire = Wire::new([Answer::Never, Answer::Never]);
     let pods = wire.cluster().pods("spot-0");
     let start = Instant::now();
-    assert!(pods.list(false).await.is_err());
+    assert!(pods.list(Freshness::Any).await.is_err());
     assert!(pods.watch("7".into()).await.is_err());
     // The second call knows that the server is slow.
     assert_eq!(start.elapsed(), PATIENCE.0 + PATIENCE.1);
@@ -361,7 +375,7 @@ async fn every_request_is_counted() {
     ]);
     let cluster = wire.cluster();
     let pods = cluster.pods("spot-0");
-    pods.list(false).await.unwrap();
+    pods.list(Freshness::Any).await.unwrap();
     drop(pods.watch("7".into()).await.unwrap());
     pods.evict(call(None)).await;
     pods.evict(call(None)).await;

@@ -175,5 +175,5 @@ async fn a_call_that_is_not_answered_is_given_up_and_lost() {
     let start = Instant::now();
     let reply = evict(Answer::Never).await;
     assert!(matches!(reply, Reply::Lost { .. }), "{reply:?}");
-    assert_eq!(start.elapsed(), PATIENCE.0);
+    assert_eq!(start.elapsed(), Duration::from_secs(30));
 }

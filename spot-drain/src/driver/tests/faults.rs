@@ -51,7 +51,7 @@ async fn what_a_silent_watch_misses_a_list_finds() {
     assert_eq!(report.outcome, DrainOutcome::Complete);
     assert_eq!(report.tally().get("gone"), Some(&2));
     assert!(took < secs(5), "{took:?}");
-    assert_eq!(fake.asks("list"), ["list cached", "list fresh"]);
+    assert_eq!(fake.asks("list"), ["list cached", "list from 0"]);
 }
 
 #[tokio::test(start_paused = true)]

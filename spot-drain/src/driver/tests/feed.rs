@@ -62,17 +62,39 @@ async fn a_watch_that_breaks_goes_on_from_where_it_had_come_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_has_expired_is_listed_anew_and_not_from_the_cache() {
+async fn a_version_that_has_expired_is_listed_anew() {
     let fake = Fake::of(&["a"]).watches(watches(vec![vec![Err(PodsError::Expired)]]));
     assert_eq!(fed(&fake, 2).await, ["listed 1", "listed 1"]);
-    assert_eq!(fake.asks("list"), ["list cached", "list fresh"]);
+    assert_eq!(fake.asks("list"), ["list cached", "list from 0"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_cannot_be_opened_for_its_age_is_listed_anew() {
     let fake = Fake::of(&["a"]).watches([Answer::Says(Err(PodsError::Expired))]);
     assert_eq!(fed(&fake, 2).await, ["listed 1", "listed 1"]);
-    assert_eq!(fake.asks("list"), ["list cached", "list fresh"]);
+    assert_eq!(fake.asks("list"), ["list cached", "list from 0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_from_the_cache_that_fails_is_made_without_it() {
+    let fake = Fake::of(&["a"])
+        .watches(watches(vec![vec![
+            Ok(seen("b", "7")),
+            Err(PodsError::Expired),
+        ]]))
+        .lists([Answer::Says(Ok(())), Answer::Says(Err(unavailable()))]);
+    assert_eq!(fed(&fake, 3).await, ["listed 1", "seen b", "listed 1"]);
+    let asks = ["list cached", "list from 7", "list fresh"];
+    assert_eq!(fake.asks("list"), asks);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_cannot_be_opened_again_and_again_is_made_up_for_by_a_list() {
+    let failures = (0..4).map(|_| Answer::Says(Err(unavailable())));
+    let fake = Fake::of(&["a"]).watches(failures);
+    assert_eq!(fed(&fake, 2).await, ["listed 1", "listed 1"]);
+    // The one after the list may have been tried by now.
+    assert!((3..=4).contains(&fake.asks("watch").len()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -41,6 +41,7 @@ mod outcome;
 mod pace;
 mod settings;
 mod shared;
+mod suspicion;
 mod turn;
 mod volumes;
 
@@ -61,6 +62,10 @@ use shared::Shared;
 
 /// How long a drain stays after the last pod it knew: one may be bound before the cordon holds.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How long a cancelled drain waits for the answers of calls under way: one that is cut off may
+/// leave the pod running and its budget spent.
+const ANSWERS: Duration = Duration::from_secs(2);
 
 /// The drain of one node. See the [module](self).
 #[derive(Debug)]

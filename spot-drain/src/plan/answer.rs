@@ -13,6 +13,8 @@ use crate::reply::Reply;
 
 /// The pause before a refusal that is not expected to mend itself soon is tried again.
 const SLOW: Duration = Duration::from_secs(5);
+/// The pause before a 403 is believed: a server that has just started knows nobody's rights.
+const AGAIN: Duration = Duration::from_secs(1);
 /// The pause before a pod that goes with its namespace is tried again all the same.
 const NAMESPACE: Duration = Duration::from_secs(30);
 /// The pause after the server found another pod under the name, or another writer.
@@ -35,10 +37,6 @@ impl Drain {
         shared: &mut Shared,
         effects: &mut Vec<Effect>,
     ) {
-        match &reply {
-            Reply::Lost { .. } => shared.pace.lost(now),
-            _ => shared.pace.heard(),
-        }
         let Some(entry) = self.pods.get_mut(uid) else {
             return;
         };
@@ -61,7 +59,7 @@ impl Drain {
                 None
             }
             Reply::Conflict => {
-                self.relist = true;
+                self.suspicion.raise();
                 pause = CONFLICT;
                 None
             }
@@ -80,7 +78,8 @@ impl Drain {
                 Some(Hold::Overloaded)
             }
             Reply::Forbidden { words } => {
-                pause = SLOW;
+                let before = matches!(entry.hold, Some(Hold::Forbidden { .. }));
+                pause = if before { SLOW } else { AGAIN };
                 if delete {
                     entry.delete_refused = true;
                 } else {

@@ -6,10 +6,12 @@ use tokio::time::Instant;
 
 use super::entry::{Entry, Rank, State};
 use super::shared::Shared;
+use super::suspicion::Suspicion;
 use super::volumes::Volumes;
 use super::{Effect, Input, Settings, after};
 use crate::classify::{Class, classify};
 use crate::facts::{PodFacts, Uid};
+use crate::reply::Reply;
 use crate::window::Window;
 
 /// A node's drain. What it shares with those of other nodes is handed in.
@@ -22,10 +24,9 @@ pub(super) struct Drain {
     /// The order in which pods of a wave are taken; among them those that are done.
     pub(super) ranks: BTreeMap<Rank, Uid>,
     pub(super) listed: bool,
-    pub(super) cancelled: bool,
-    /// A list is wanted as soon as the pause between two has passed.
-    pub(super) relist: bool,
-    pub(super) relisted: Option<Instant>,
+    /// When it was cancelled.
+    pub(super) cancelled: Option<Instant>,
+    pub(super) suspicion: Suspicion,
     pub(super) volumes: Volumes,
     /// Why the node's pods cannot be seen at present.
     pub(super) unseen: Option<String>,
@@ -44,9 +45,8 @@ impl Drain {
             pods: BTreeMap::new(),
             ranks: BTreeMap::new(),
             listed: false,
-            cancelled: false,
-            relist: false,
-            relisted: None,
+            cancelled: None,
+            suspicion: Suspicion::new(now),
             volumes: Volumes::default(),
             unseen: None,
             daemon_sets_learnt: 0,
@@ -63,15 +63,25 @@ impl Drain {
         effects: &mut Vec<Effect>,
     ) {
         match input {
-            Input::Listed(pods) => self.on_listed(pods, now, shared),
-            Input::Seen(pod) => self.on_seen(pod, now, shared),
+            Input::Listed(pods) => {
+                self.suspicion.listed(now);
+                self.on_sight(shared);
+                self.on_listed(pods, now, shared);
+            }
+            Input::Seen(pod) => {
+                self.suspicion.heard(now);
+                self.on_sight(shared);
+                self.on_seen(pod, now, shared);
+            }
             Input::Deleted(uid) => {
+                self.suspicion.heard(now);
                 self.on_sight(shared);
                 self.on_gone(&uid, now);
             }
             Input::Unseen(why) => self.unseen = Some(why),
             Input::Answered { pod, reply } => {
-                shared.end(&pod);
+                let lost = matches!(reply, Reply::Lost { .. });
+                shared.end(&pod, lost, now);
                 self.on_answered(&pod, reply, now, shared, effects);
             }
             Input::Attached(answer) => self.volumes.looked(answer, now),
@@ -81,7 +91,9 @@ impl Drain {
                     self.window = self.window.brought_nearer(deadline, now);
                 }
             }
-            Input::Cancelled => self.cancelled = true,
+            Input::Cancelled => {
+                self.cancelled.get_or_insert(now);
+            }
             Input::Learnt(learnt) => shared.learn(learnt, now),
             Input::Woken => {}
         }
@@ -94,7 +106,6 @@ impl Drain {
     }
 
     fn on_listed(&mut self, pods: Vec<PodFacts>, now: Instant, shared: &mut Shared) {
-        self.on_sight(shared);
         self.listed = true;
         let present: BTreeSet<Uid> = pods.iter().map(|p| p.uid.clone()).collect();
         let absent: Vec<Uid> = self
@@ -112,7 +123,6 @@ impl Drain {
     }
 
     fn on_seen(&mut self, pod: PodFacts, now: Instant, shared: &mut Shared) {
-        self.on_sight(shared);
         let class = class(&pod, &self.settings, shared);
         if let Some(entry) = self.pods.get_mut(&pod.uid) {
             entry.seen(pod, class, now);

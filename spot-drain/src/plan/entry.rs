@@ -15,9 +15,10 @@ use crate::report::PodOutcome;
 use crate::rules::Turn;
 use crate::window::Window;
 
-/// How long after its grace a pod's end should have been seen, and how long after an accepted
-/// eviction its beginning.
+/// How long after its grace a pod's end should have been seen.
 const SUSPECT: Duration = Duration::from_secs(2);
+/// How long after an accepted eviction its beginning should have been; a busy server is late.
+const BEGINNING: Duration = Duration::from_secs(4);
 /// The first pause after an unclear outcome, and the longest.
 const UNCLEAR: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
@@ -186,9 +187,11 @@ impl Entry {
             State::Would
         } else {
             // The watch tells of the deletion at once, and of its end after the grace.
-            let grace = self.facts.terminating.unwrap_or_default();
             State::Going {
-                suspect: after(now, grace) + SUSPECT,
+                suspect: match self.facts.terminating {
+                    Some(grace) => after(now, grace) + SUSPECT,
+                    None => now + BEGINNING,
+                },
             }
         };
     }

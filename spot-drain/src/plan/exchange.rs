@@ -112,6 +112,6 @@ pub enum Effect {
     CheckAccess,
     /// Learn which volumes are still attached to the node.
     LookAtVolumes,
-    /// The watch should have spoken: list the node's pods again, and not from a cache.
+    /// The watch should have spoken: list the node's pods again, no older than what was seen.
     Relist,
 }

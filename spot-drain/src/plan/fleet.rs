@@ -142,7 +142,7 @@ impl Fleet {
     pub fn forget(&mut self, node: &str) {
         if let Some(drain) = self.drains.remove(node) {
             for uid in drain.pods.keys() {
-                self.shared.end(uid);
+                self.shared.forget(uid);
             }
         }
     }

@@ -193,15 +193,18 @@ impl Lanes {
 
     /// They are watched from now on, or no longer.
     pub(super) fn watched(&mut self, namespace: String, live: bool, now: Instant) {
+        // A watch tells of the budgets that there are, but not of one that went while nobody
+        // watched: those that it finds closed are asked once more.
+        let anew = self.watches.get(&namespace) == Some(&Watch::Dead);
         for (key, lane) in &mut self.by_key {
             let Some(closed) = &mut lane.closed else {
                 continue;
             };
             if matches!(key, LaneKey::Budget(ns, _) if *ns == namespace) {
-                closed.probe = if live {
-                    closed.probe.max(closed.since + HEARTBEAT)
-                } else {
-                    closed.probe.min(now + closed.pause)
+                closed.probe = match (live, anew) {
+                    (true, true) => closed.probe,
+                    (true, false) => closed.probe.max(closed.since + HEARTBEAT),
+                    (false, _) => closed.probe.min(now + closed.pause),
                 };
             }
         }

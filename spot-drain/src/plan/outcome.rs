@@ -3,18 +3,21 @@
 use spot_core::drainer::DrainOutcome;
 use tokio::time::Instant;
 
-use super::LINGER;
 use super::drain::Drain;
 use super::entry::{Entry, Hold, State};
 use super::shared::Shared;
+use super::{ANSWERS, LINGER};
 use crate::classify::{Class, warnings};
 use crate::report::{Hindrance, PodOutcome, PodReport, Report};
 
 impl Drain {
     /// How the drain has ended at `now`, where it has.
     pub(super) fn outcome(&self, now: Instant, shared: &Shared) -> Option<DrainOutcome> {
-        if self.cancelled {
-            return Some(DrainOutcome::Cancelled);
+        if let Some(at) = self.cancelled {
+            let waits = |e: &Entry| matches!(e.state, State::InFlight { .. });
+            let over = now >= (at + ANSWERS).min(self.window.end());
+            let answered = over || !self.pods.values().any(waits);
+            return answered.then_some(DrainOutcome::Cancelled);
         }
         if now < self.window.end() {
             let lingered = now >= self.window.start() + LINGER && self.listed;

@@ -1,4 +1,5 @@
-//! How fast calls are made: a rate with a burst, and one at a time where nothing answers.
+//! How fast calls are made: a rate with a burst, as many at once as the server answers quickly,
+//! and one at a time where it does not answer.
 
 use std::time::Duration;
 
@@ -9,9 +10,20 @@ use super::Limits;
 /// The first pause between calls to a server that does not answer, and the longest.
 const AWAY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
 
+/// How many calls are under way at once at first, and at least.
+const WIDTH: (usize, usize) = (16, 4);
+/// An answer within this time lets one more call be under way; one after more than that time
+/// halves them: many nodes ask the same server, and what waits there holds up others too.
+const ANSWER: (Duration, Duration) = (Duration::from_millis(600), Duration::from_secs(1));
+
 /// When the next call may start.
 #[derive(Debug)]
 pub(super) struct Pace {
+    /// How many calls may be under way.
+    width: usize,
+    widest: usize,
+    /// When it was last narrowed.
+    narrowed: Option<Instant>,
     /// The time that one call uses up.
     each: Duration,
     burst: u32,
@@ -30,6 +42,9 @@ struct Away {
 impl Pace {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
+            width: limits.in_flight.min(WIDTH.0),
+            widest: limits.in_flight,
+            narrowed: None,
             each: Duration::from_secs(1) / limits.per_second.max(1),
             burst: limits.burst.max(1),
             full: None,
@@ -51,6 +66,23 @@ impl Pace {
         if let Some(away) = &mut self.away {
             away.next = now + away.pause;
             away.pause = (away.pause * 2).min(AWAY.1);
+        }
+    }
+
+    /// How many calls may be under way.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// A call that started at `since` was answered.
+    pub(super) fn answered(&mut self, since: Instant, now: Instant) {
+        let took = now.saturating_duration_since(since);
+        if took <= ANSWER.0 {
+            self.width = (self.width + 1).min(self.widest);
+        } else if took > ANSWER.1 && self.narrowed.is_none_or(|last| since >= last) {
+            // Those that were under way together tell of one crowd.
+            self.narrowed = Some(now);
+            self.width = (self.width / 2).max(WIDTH.1.min(self.widest));
         }
     }
 
@@ -118,6 +150,37 @@ mod tests {
         assert_eq!(at, [200, 600, 1400, 2400, 3400]);
         pace.heard();
         assert_eq!(pace.opens(now), now);
+    }
+
+    #[test]
+    fn quick_answers_widen_and_slow_ones_narrow_once_for_all_that_waited_together() {
+        let start = Instant::now();
+        let mut pace = Pace::new(Limits::default());
+        assert_eq!(pace.width(), 16);
+        for _ in 0..100 {
+            pace.answered(start, start + Duration::from_millis(100));
+        }
+        assert_eq!(pace.width(), 64);
+        for _ in 0..10 {
+            pace.answered(start, start + Duration::from_secs(3));
+        }
+        assert_eq!(pace.width(), 32);
+        let mut now = start;
+        for _ in 0..10 {
+            now += Duration::from_secs(3);
+            pace.answered(now, now + Duration::from_secs(3));
+        }
+        assert_eq!(pace.width(), 4);
+    }
+
+    #[test]
+    fn a_smaller_limit_is_never_passed() {
+        let start = Instant::now();
+        let mut pace = Pace::new(Limits::default().with_in_flight(2));
+        for took in [0, 5, 0, 0, 9] {
+            pace.answered(start, start + Duration::from_secs(took));
+            assert!(pace.width() <= 2 && pace.width() > 0);
+        }
     }
 
     proptest! {

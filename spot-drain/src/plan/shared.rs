@@ -13,11 +13,15 @@ use crate::classify::DaemonSets;
 use crate::facts::Uid;
 use crate::report::Hindrance;
 
+/// The pause before it is asked again whether evictions are forbidden for good.
+const DOUBT: Duration = Duration::from_secs(1);
+
 /// A call under way.
 #[derive(Debug)]
 struct UnderWay {
     lane: LaneKey,
     delete: bool,
+    since: Instant,
 }
 
 /// Evictions under way, by lane.
@@ -36,14 +40,15 @@ impl Busy {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    in_flight: usize,
     calls: BTreeMap<Uid, UnderWay>,
     pub(super) pace: Pace,
     pub(super) lanes: Lanes,
     pub(super) daemon_sets: DaemonSets,
     /// How often they were learnt.
     pub(super) daemon_sets_learnt: u64,
-    /// Evictions are forbidden for good.
+    /// When evictions were first said to be forbidden.
+    denied: Option<Instant>,
+    /// Evictions are forbidden for good: it was said twice.
     pub(super) barred: bool,
     /// The server asked to be left alone until then.
     paused: Option<Instant>,
@@ -63,12 +68,12 @@ struct Asked {
 impl Shared {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
-            in_flight: limits.in_flight,
             calls: BTreeMap::new(),
             pace: Pace::new(limits),
             lanes: Lanes::default(),
             daemon_sets: DaemonSets::Unknown,
             daemon_sets_learnt: 0,
+            denied: None,
             barred: false,
             paused: None,
             asked: Asked::default(),
@@ -89,7 +94,13 @@ impl Shared {
             Learnt::Budgets(Budgets::Known(budgets)) => self.lanes.know(budgets, now),
             Learnt::Budgets(Budgets::Unavailable(why)) => self.hindered(Hindrance::Budgets { why }),
             Learnt::Budgets(Budgets::Unknown) => {}
-            Learnt::Access(Some(allowed)) => self.barred = !allowed,
+            Learnt::Access(Some(true)) => self.denied = None,
+            // A server that has just started knows nobody's rights for a moment.
+            Learnt::Access(Some(false)) if self.denied.is_none() => {
+                self.denied = Some(now);
+                self.asked.access = false;
+            }
+            Learnt::Access(Some(false)) => self.barred = true,
             Learnt::Access(None) => self.asked.access = false,
             Learnt::Budget(budget) => {
                 self.pace.heard();
@@ -140,6 +151,12 @@ impl Shared {
         }
     }
 
+    /// When evictions that are said to be forbidden are asked about again.
+    pub(super) fn doubt(&self) -> Option<Instant> {
+        let pending = !self.barred && !self.asked.access;
+        self.denied.filter(|_| pending).map(|at| at + DOUBT)
+    }
+
     /// Asks for a watch of the budgets of a closed lane, once.
     pub(super) fn ask_watch(&mut self, lane: &LaneKey, effects: &mut Vec<Effect>) {
         if let Some(namespace) = self.lanes.unwatched(lane).map(str::to_owned) {
@@ -155,17 +172,37 @@ impl Shared {
 
     /// Whether a call may start at `now`, whatever its lane.
     pub(super) fn has_slot(&self, now: Instant) -> bool {
-        self.calls.len() < self.in_flight && self.opens(now) <= now
+        self.calls.len() < self.pace.width() && self.opens(now) <= now
     }
 
     /// A call for a pod starts.
     pub(super) fn start(&mut self, pod: Uid, lane: LaneKey, delete: bool, now: Instant) {
         self.pace.take(now);
-        self.calls.insert(pod, UnderWay { lane, delete });
+        self.calls.insert(
+            pod,
+            UnderWay {
+                lane,
+                delete,
+                since: now,
+            },
+        );
     }
 
-    /// A call for a pod is over.
-    pub(super) fn end(&mut self, pod: &Uid) {
+    /// A call for a pod was answered at `now`, or got lost.
+    pub(super) fn end(&mut self, pod: &Uid, lost: bool, now: Instant) {
+        let call = self.calls.remove(pod);
+        if lost {
+            self.pace.lost(now);
+        } else {
+            self.pace.heard();
+            if let Some(call) = call {
+                self.pace.answered(call.since, now);
+            }
+        }
+    }
+
+    /// A call for a pod is nobody's any more.
+    pub(super) fn forget(&mut self, pod: &Uid) {
         self.calls.remove(pod);
     }
 

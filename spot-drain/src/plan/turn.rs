@@ -8,12 +8,9 @@ use tokio::time::Instant;
 use super::drain::Drain;
 use super::entry::{Entry, State};
 use super::shared::Shared;
-use super::{BudgetPolicy, Effect, LINGER};
+use super::{ANSWERS, BudgetPolicy, Effect, LINGER};
 use crate::classify::Class;
 use crate::facts::Uid;
-
-/// The pause between two lists out of suspicion.
-const RELIST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How a call is started; the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +40,7 @@ impl Drain {
         effects: &mut Vec<Effect>,
     ) {
         self.catch_up(now, shared);
-        if self.cancelled || now >= self.window.end() {
+        if self.cancelled.is_some() || now >= self.window.end() {
             return;
         }
         if self.pods.values().any(|e| e.class == Class::Undecided) {
@@ -53,6 +50,9 @@ impl Drain {
         let ready = |e: &&Entry| matches!(e.state, State::Ready { .. });
         if self.pods.values().filter(ready).count() > 1 {
             shared.ask_budgets(effects);
+        }
+        if shared.doubt().is_some_and(|at| now >= at) {
+            shared.ask_access(effects);
         }
         self.suspect(now, effects);
         self.look_at_volumes(now, effects);
@@ -100,17 +100,14 @@ impl Drain {
                 });
                 [evict, self.delete_at(e).map(|at| at.max(opens))]
             }
-            State::Going { suspect } => {
-                let relist = self.relisted.map(|last| last + RELIST_PAUSE);
-                [Some(suspect.max(relist.unwrap_or(suspect))), None]
-            }
             _ => [None, None],
         });
-        let relist = self.relisted.filter(|_| self.relist);
         // Whatever was due by now has been done, or waits for an answer.
         pods.flatten()
             .chain([self.window.start() + LINGER])
-            .chain(relist.map(|last| last + RELIST_PAUSE))
+            .chain(self.suspicion_wake())
+            .chain(shared.doubt())
+            .chain(self.cancelled.map(|at| at + ANSWERS))
             .chain(self.volumes_wake())
             .filter(|t| *t > now)
             .fold(self.window.end(), Instant::min)
@@ -148,26 +145,6 @@ impl Drain {
             .into_iter()
             .map(|((start, ..), uid)| (uid, start))
             .collect()
-    }
-
-    /// Asks for a list where the watch should have spoken of a pod and has not.
-    fn suspect(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if self.relisted.is_some_and(|last| now < last + RELIST_PAUSE) {
-            return;
-        }
-        let mut found = std::mem::take(&mut self.relist);
-        for entry in self.pods.values_mut() {
-            if let State::Going { suspect } = &mut entry.state
-                && now >= *suspect
-            {
-                *suspect = now + RELIST_PAUSE;
-                found = true;
-            }
-        }
-        if found {
-            self.relisted = Some(now);
-            effects.push(Effect::Relist);
-        }
     }
 
     /// From when on a pod may be evicted.

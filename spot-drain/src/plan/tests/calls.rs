@@ -76,15 +76,31 @@ fn there_is_one_call_per_pod_at_a_time() {
 
 #[test]
 fn no_more_calls_than_the_cap_are_under_way() {
-    let cap = Limits::default().in_flight;
+    let cap = 8;
+    let limits = Limits::default().with_in_flight(cap);
+    let mut bench = Bench::new(Settings::default().with_limits(limits), 120);
     let names: Vec<String> = (0..cap + 24).map(|n| format!("p{n:02}")).collect();
-    let (mut bench, effects) = Bench::of(names.iter().map(|n| pod(n)));
+    let effects = bench.list(names.iter().map(|n| pod(n)));
     assert_eq!(evicted(&effects).len(), cap);
     for n in 0..24 {
         let next = bench.answer(&names[n], Reply::Accepted);
         assert_eq!(evicted(&next), [names[n + cap].as_str()], "answer {n}");
     }
     assert_eq!(bench.answer(&names[24], Reply::Accepted), []);
+}
+
+#[test]
+fn as_many_calls_are_under_way_as_the_server_answers_quickly() {
+    let names: Vec<String> = (0..200).map(|n| format!("p{n:03}")).collect();
+    let (mut bench, effects) = Bench::of(names.iter().map(|n| pod(n)));
+    assert_eq!(evicted(&effects).len(), 16);
+    bench.now += millis(100);
+    for name in &names[..8] {
+        assert_eq!(evicted(&bench.answer(name, Reply::Accepted)).len(), 2);
+    }
+    bench.now += secs(2);
+    // 23 are under way, and 12 may be.
+    assert_eq!(evicted(&bench.answer(&names[8], Reply::Accepted)).len(), 0);
 }
 
 #[test]
@@ -173,14 +189,28 @@ fn a_later_deadline_changes_nothing() {
 }
 
 #[test]
-fn a_cancelled_drain_starts_nothing_more_and_is_over() {
+fn a_cancelled_drain_starts_nothing_more_and_is_over_when_its_calls_are_answered() {
     let (mut bench, _) = Bench::of((0..4).map(|n| owned(&format!("p{n}"), "ReplicaSet", "rs")));
     assert_eq!(bench.on(Input::Cancelled), []);
-    assert_eq!(bench.outcome(), Some(DrainOutcome::Cancelled));
-    assert_eq!(bench.answer("p0", Reply::Accepted), []);
     assert_eq!(bench.on(Input::Seen(pod("new"))), []);
+    assert_eq!(bench.outcome(), None);
+    assert_eq!(bench.answer("p0", Reply::Accepted), []);
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Cancelled));
     assert_eq!(bench.became("p0"), PodOutcome::Terminating);
     assert_eq!(bench.became("p1"), PodOutcome::NotReached);
+}
+
+#[test]
+fn a_cancelled_drain_waits_two_seconds_for_answers_and_no_longer() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    bench.now += secs(5);
+    bench.on(Input::Cancelled);
+    assert_eq!(bench.next_wake(), secs(7));
+    bench.wake_at(millis(6_900));
+    assert_eq!(bench.outcome(), None);
+    bench.on(Input::Cancelled);
+    bench.wake_at(secs(7));
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Cancelled));
 }
 
 #[test]

@@ -46,8 +46,9 @@ fn critical_pods_go_in_time_even_where_ordinary_ones_remain() {
     bench.answer("web", Reply::Accepted);
     let mut going = terminating(pod("web"));
     going.terminating = Some(secs(110));
+    bench.wake_at(secs(60));
+    // The watch is not silent.
     bench.on(Input::Seen(going));
-    bench.wake_at(secs(1));
     // 115 s, less the tail of 5 s, less the longest critical grace.
     assert_eq!(bench.next_wake(), secs(70));
     assert_eq!(bench.wake_at(millis(69_900)), []);

@@ -131,8 +131,8 @@ fn a_watch_that_does_not_tell_of_an_accepted_pods_deletion_is_suspect() {
     bench.answer("a", Reply::Accepted);
     assert_eq!(bench.next_wake(), secs(1));
     bench.wake_at(secs(1));
-    assert_eq!(bench.next_wake(), secs(2));
-    assert_eq!(bench.wake_at(secs(2)), [Effect::Relist]);
+    assert_eq!(bench.next_wake(), secs(4));
+    assert_eq!(bench.wake_at(secs(4)), [Effect::Relist]);
 }
 
 #[test]
@@ -140,9 +140,36 @@ fn a_pod_that_outlives_its_grace_makes_the_watch_suspect() {
     let (mut bench, _) = Bench::of([pod("a")]);
     bench.answer("a", Reply::Accepted);
     bench.on(Input::Seen(terminating(pod("a"))));
+    bench.now += secs(30);
+    bench.on(Input::Seen(terminating(pod("a"))));
     assert_eq!(bench.wake_at(millis(31_999)), []);
     assert_eq!(bench.next_wake(), secs(32));
     assert_eq!(bench.wake_at(secs(32)), [Effect::Relist]);
+}
+
+#[test]
+fn a_watch_that_says_nothing_while_pods_go_is_suspect_and_then_less_so() {
+    let (mut bench, _) = Bench::of([graced("a", 600), graced("b", 600)]);
+    bench.answer("a", Reply::Accepted);
+    bench.answer("b", Reply::Accepted);
+    let going = || ["a", "b"].map(|name| terminating(graced(name, 600)));
+    bench.list(going());
+    bench.run(secs(100), |effect, _| match effect {
+        Effect::Relist => vec![(millis(20), Input::Listed(going().into()))],
+        _ => Vec::new(),
+    });
+    assert_eq!(bench.relists(), [secs(12), millis(36_020), millis(84_040)]);
+}
+
+#[test]
+fn a_watch_that_has_nothing_to_tell_is_not_suspect() {
+    let mut bench = Bench::new(Settings::default(), 120);
+    bench.list([pod("a")]);
+    bench.run(secs(100), |effect, _| match effect {
+        Effect::Evict(call) => replies(call, closed("b")),
+        _ => Vec::new(),
+    });
+    assert!(bench.relists().is_empty());
 }
 
 #[test]
@@ -163,12 +190,12 @@ fn a_suspicion_that_had_to_wait_is_raised_when_the_pause_is_over() {
     bench.answer("a", Reply::Accepted);
     bench.wake_at(secs(1));
     bench.answer("b", Reply::Accepted);
-    assert_eq!(bench.wake_at(secs(2)), [Effect::Relist]);
+    assert_eq!(bench.wake_at(secs(4)), [Effect::Relist]);
     // The list was made before anything could be said of b, and tells of a alone.
     bench.list([pod("b")]);
-    assert_eq!(bench.wake_at(secs(3)), []);
-    assert_eq!(bench.next_wake(), secs(7));
-    assert_eq!(bench.wake_at(secs(7)), [Effect::Relist]);
+    assert_eq!(bench.wake_at(secs(5)), []);
+    assert_eq!(bench.next_wake(), secs(9));
+    assert_eq!(bench.wake_at(secs(9)), [Effect::Relist]);
 }
 
 #[test]

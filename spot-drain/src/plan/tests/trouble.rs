@@ -4,8 +4,10 @@ use super::*;
 
 #[test]
 fn an_overloaded_server_is_left_alone_by_all_pods() {
-    let cap = Limits::default().in_flight;
-    let (mut bench, effects) = Bench::of((0..cap + 4).map(|n| pod(&format!("p{n:02}"))));
+    let cap = 8;
+    let limits = Limits::default().with_in_flight(cap);
+    let mut bench = Bench::new(Settings::default().with_limits(limits), 120);
+    let effects = bench.list((0..cap + 4).map(|n| pod(&format!("p{n:02}"))));
     assert_eq!(evicted(&effects).len(), cap);
     let retry_after = Some(secs(7));
     assert_eq!(bench.answer("p00", Reply::Overloaded { retry_after }), []);
@@ -48,13 +50,21 @@ fn an_overloaded_server_is_not_called_a_budget() {
 }
 
 #[test]
-fn a_forbidden_eviction_is_looked_into_once_and_then_ends_the_drain() {
+fn evictions_that_are_said_to_be_forbidden_twice_end_the_drain() {
     let (mut bench, effects) = Bench::of([pod("a"), pod("b")]);
     assert_eq!(evicted(&effects), ["a", "b"]);
     assert_eq!(bench.answer("a", forbidden()), [Effect::CheckAccess]);
     assert_eq!(bench.answer("b", forbidden()), []);
+    // A server that has just started knows nobody's rights.
     assert_eq!(bench.on(access(Some(false))), []);
-    bench.wake_at(secs(1));
+    assert_eq!(bench.next_wake(), secs(1));
+    let again = bench.wake_at(secs(1));
+    assert!(again.contains(&Effect::CheckAccess), "{again:?}");
+    assert_eq!(evicted(&again), ["a", "b"]);
+    assert_eq!(bench.outcome(), None);
+    bench.answer("a", forbidden());
+    bench.answer("b", forbidden());
+    assert_eq!(bench.on(access(Some(false))), []);
     assert_eq!(bench.outcome(), Some(DrainOutcome::Incomplete));
     for name in ["a", "b"] {
         let words = "not allowed to create pods/eviction".to_owned();
@@ -63,14 +73,28 @@ fn a_forbidden_eviction_is_looked_into_once_and_then_ends_the_drain() {
 }
 
 #[test]
-fn a_webhooks_403_is_tried_again_slowly() {
+fn rights_that_come_late_are_used() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    bench.answer("a", forbidden());
+    bench.on(access(Some(false)));
+    assert_eq!(evicted(&bench.wake_at(secs(1))), ["a"]);
+    bench.on(access(Some(true)));
+    bench.answer("a", Reply::Accepted);
+    bench.on(Input::Deleted(uid("a")));
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Complete));
+}
+
+#[test]
+fn a_webhooks_403_is_tried_again_soon_and_then_slowly() {
     let (mut bench, _) = Bench::of([pod("a")]);
     bench.answer("a", forbidden());
     bench.on(access(Some(true)));
-    assert_eq!(bench.wake_at(millis(4_900)), []);
-    assert_eq!(bench.outcome(), None);
-    assert_eq!(evicted(&bench.wake_at(secs(5))), ["a"]);
+    assert_eq!(bench.wake_at(millis(900)), []);
+    assert_eq!(evicted(&bench.wake_at(secs(1))), ["a"]);
     assert_eq!(bench.answer("a", forbidden()), []);
+    assert_eq!(bench.wake_at(millis(5_900)), []);
+    assert_eq!(bench.outcome(), None);
+    assert_eq!(evicted(&bench.wake_at(secs(6))), ["a"]);
 }
 
 #[test]
@@ -78,7 +102,7 @@ fn access_that_could_not_be_learnt_is_asked_for_again() {
     let (mut bench, _) = Bench::of([pod("a")]);
     bench.answer("a", forbidden());
     bench.on(access(None));
-    assert_eq!(evicted(&bench.wake_at(secs(5))), ["a"]);
+    assert_eq!(evicted(&bench.wake_at(secs(1))), ["a"]);
     assert_eq!(bench.answer("a", forbidden()), [Effect::CheckAccess]);
 }
 
@@ -86,6 +110,9 @@ fn access_that_could_not_be_learnt_is_asked_for_again() {
 fn where_evictions_are_forbidden_delete_at_still_deletes() {
     let mut bench = Bench::new(delete_at(30), 120);
     bench.list([pod("a")]);
+    bench.answer("a", forbidden());
+    bench.on(access(Some(false)));
+    bench.wake_at(secs(1));
     bench.answer("a", forbidden());
     bench.on(access(Some(false)));
     bench.wake_at(secs(60));

@@ -1,0 +1,116 @@
+//! When the watch of the node's pods is not believed any more.
+//!
+//! A watch that has died looks like one that has nothing to say. It is suspect where it should
+//! have spoken of a pod, and where it says nothing at all for long while pods are going. A list
+//! tells.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Effect;
+use super::drain::Drain;
+use super::entry::State;
+use crate::classify::Class;
+
+/// The pause between two lists.
+const PAUSE: Duration = Duration::from_secs(5);
+/// How long a watch may say nothing while pods are going; twice as long after each list that
+/// it was suspected without reason for.
+const SILENCE: Duration = Duration::from_secs(12);
+
+/// How far the watch is believed.
+#[derive(Debug)]
+pub(super) struct Suspicion {
+    /// A list is wanted as soon as the pause between two has passed.
+    wanted: bool,
+    /// When a list was last asked for.
+    asked: Option<Instant>,
+    /// When something was last heard.
+    heard: Instant,
+    silence: Duration,
+}
+
+impl Suspicion {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            wanted: false,
+            asked: None,
+            heard: now,
+            silence: SILENCE,
+        }
+    }
+
+    /// The watch has spoken.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.silence = SILENCE;
+    }
+
+    /// A list was made.
+    pub(super) fn listed(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// What was seen cannot be true any more.
+    pub(super) fn raise(&mut self) {
+        self.wanted = true;
+    }
+
+    /// When another list may be asked for; `None`: at any time.
+    fn pause(&self) -> Option<Instant> {
+        self.asked.map(|asked| asked + PAUSE)
+    }
+}
+
+impl Drain {
+    /// Asks for a list where the watch is suspect.
+    pub(super) fn suspect(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if self.suspicion.pause().is_some_and(|until| now < until) {
+            return;
+        }
+        let mut found = std::mem::take(&mut self.suspicion.wanted);
+        if self.expects_news() && now >= self.suspicion.heard + self.suspicion.silence {
+            self.suspicion.silence *= 2;
+            found = true;
+        }
+        for entry in self.pods.values_mut() {
+            if let State::Going { suspect } = &mut entry.state
+                && now >= *suspect
+            {
+                *suspect = now + PAUSE;
+                found = true;
+            }
+        }
+        if found {
+            self.suspicion.asked = Some(now);
+            effects.push(Effect::Relist);
+        }
+    }
+
+    /// When the watch becomes suspect if it says nothing.
+    pub(super) fn suspicion_wake(&self) -> Option<Instant> {
+        let going = self.pods.values().filter_map(|e| match e.state {
+            State::Going { suspect } => Some(suspect),
+            _ => None,
+        });
+        let wanted = self.suspicion.wanted.then_some(self.suspicion.heard);
+        let quiet = self
+            .expects_news()
+            .then(|| self.suspicion.heard + self.suspicion.silence);
+        let first = going.chain(wanted).chain(quiet).min()?;
+        Some(
+            self.suspicion
+                .pause()
+                .map_or(first, |until| first.max(until)),
+        )
+    }
+
+    /// Whether pods are going, of whose end the watch will tell.
+    fn expects_news(&self) -> bool {
+        let going = |state| matches!(state, State::Going { .. });
+        self.pods
+            .values()
+            .any(|e| going(e.state) && e.class != Class::Awaited)
+    }
+}

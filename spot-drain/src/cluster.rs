@@ -1,10 +1,12 @@
 //! The connection to the API server: one client, one count of requests, no hidden retries.
 
 mod node;
+mod patience;
 mod pods;
 mod watch;
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,12 +16,14 @@ use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
 use kube::{Client, Config};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 pub use node::KubeNode;
+pub use patience::PATIENCE;
 pub use pods::KubePods;
 
 use crate::reply::{Raw, quote};
+use patience::{LONGEST, Patience};
 
 /// All but RFC 3986's unreserved characters.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -27,12 +31,6 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-/// How long a call may take before it is taken for lost and tried again: the first where
-/// answers come quickly (a server behind a dead address is left soon), the second for half a
-/// minute after one did not. Watches are bounded so while they open.
-pub const PATIENCE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(8));
-/// How long a server is taken to be slow after it was.
-const SLOW: Duration = Duration::from_secs(30);
 /// The largest answer that is read.
 const BODY: usize = 64 << 20;
 /// The shortest time between two new clients.
@@ -52,7 +50,7 @@ impl ConnectError {
 /// A call that brought no answer.
 #[derive(Debug, thiserror::Error)]
 enum CallError {
-    #[error("no answer within {} s", .0.as_secs())]
+    #[error("no answer within {:.0} s", .0.as_secs_f64())]
     Timeout(Duration),
     #[error("{0}")]
     Transport(String),
@@ -76,8 +74,7 @@ struct Connection {
     /// What new clients are made from; `None` where the client was handed in.
     config: Option<Config>,
     client: Mutex<Current>,
-    /// Until when the server is taken to be slow.
-    slow: Mutex<Option<Instant>>,
+    patience: Mutex<Patience>,
     requests: AtomicU64,
 }
 
@@ -115,7 +112,7 @@ impl Cluster {
         Self(Arc::new(Connection {
             config,
             client,
-            slow: Mutex::default(),
+            patience: Mutex::default(),
             requests: AtomicU64::new(0),
         }))
     }
@@ -169,67 +166,83 @@ impl Cluster {
         }
     }
 
-    /// How long a call may take now.
-    fn patience(&self) -> Duration {
-        let slow = self.slow().is_some_and(|until| Instant::now() < until);
-        if slow { PATIENCE.1 } else { PATIENCE.0 }
+    fn patience(&self) -> MutexGuard<'_, Patience> {
+        self.0
+            .patience
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Awaits a call, for no longer than `patience`.
-    async fn within<T>(
+    /// Awaits a call for as long as it makes sense to.
+    async fn patiently<T, E>(
         &self,
-        patience: Duration,
-        call: impl Future<Output = T>,
-    ) -> Result<T, CallError> {
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<Result<T, E>, CallError> {
         let start = Instant::now();
-        let done = timeout(patience, call).await;
-        if start.elapsed() >= PATIENCE.0 {
-            *self.slow() = Some(Instant::now() + SLOW);
-        }
-        done.map_err(|_| {
-            self.renew();
-            CallError::Timeout(patience)
-        })
+        self.until(|now| self.patience().until(start, now), call)
+            .await
     }
 
-    fn slow(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.0.slow.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Awaits a call until the moment that `end` names; it is asked again when that has come.
+    async fn until<T, E>(
+        &self,
+        end: impl Fn(Instant) -> Instant,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<Result<T, E>, CallError> {
+        let start = Instant::now();
+        let mut call = pin!(call);
+        loop {
+            let until = end(Instant::now());
+            if let Ok(done) = timeout_at(until, &mut call).await {
+                if done.is_ok() {
+                    self.patience().answered(start, Instant::now());
+                }
+                return Ok(done);
+            }
+            let now = Instant::now();
+            if now >= end(now) {
+                self.patience().waited(start, now);
+                self.renew();
+                return Err(CallError::Timeout(now - start));
+            }
+        }
     }
 
     /// Makes a request and reads its whole answer, whatever its status.
     async fn call(&self, request: Request<Vec<u8>>) -> Result<Raw, CallError> {
-        self.call_within(self.patience(), request).await
+        self.checked(self.patiently(self.exchange(request)).await?)
     }
 
-    /// The same, for no longer than `patience`.
-    async fn call_within(
-        &self,
-        patience: Duration,
-        request: Request<Vec<u8>>,
-    ) -> Result<Raw, CallError> {
-        let client = self.client();
-        let exchange = async {
-            let response = client
-                .send(request.map(Body::from))
-                .await
-                .map_err(transport)?;
-            let (parts, body) = response.into_parts();
-            let body = Limited::new(body, BODY)
-                .collect()
-                .await
-                .map_err(transport)?;
-            let retry_after = parts.headers.get(header::RETRY_AFTER);
-            Ok(Raw {
-                status: parts.status.as_u16(),
-                retry_after: retry_after.and_then(|v| v.to_str().ok()?.trim().parse().ok()),
-                body: body.to_bytes().into(),
-            })
-        };
-        let raw = self.within(patience, exchange).await??;
-        if raw.status == 401 {
+    /// The same, for a call that must not be cut off.
+    async fn call_to_the_end(&self, request: Request<Vec<u8>>) -> Result<Raw, CallError> {
+        let end = Instant::now() + LONGEST;
+        self.checked(self.until(|_| end, self.exchange(request)).await?)
+    }
+
+    fn checked(&self, answer: Result<Raw, CallError>) -> Result<Raw, CallError> {
+        if matches!(&answer, Ok(raw) if raw.status == 401) {
             self.renew();
         }
-        Ok(raw)
+        answer
+    }
+
+    async fn exchange(&self, request: Request<Vec<u8>>) -> Result<Raw, CallError> {
+        let client = self.client();
+        let response = client
+            .send(request.map(Body::from))
+            .await
+            .map_err(transport)?;
+        let (parts, body) = response.into_parts();
+        let body = Limited::new(body, BODY)
+            .collect()
+            .await
+            .map_err(transport)?;
+        let retry_after = parts.headers.get(header::RETRY_AFTER);
+        Ok(Raw {
+            status: parts.status.as_u16(),
+            retry_after: retry_after.and_then(|v| v.to_str().ok()?.trim().parse().ok()),
+            body: body.to_bytes().into(),
+        })
     }
 }
 

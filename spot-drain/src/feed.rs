@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::StreamExt;
+use futures_util::future::OptionFuture;
 use spot_core::recurring::Recurring;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
@@ -147,6 +148,10 @@ enum Went {
 }
 
 /// Follows one watch to its end; `version` goes with it.
+///
+/// Where a list is asked for, it is made beside the watch first, which is given up only if it is
+/// still suspect after that: in a crowd a watch is late rather than dead, and to open another
+/// makes the crowd larger.
 async fn follow(
     pods: &dyn Pods,
     version: &mut String,
@@ -154,27 +159,58 @@ async fn follow(
     relist: &mut watch::Receiver<()>,
     health: &mut Health,
 ) -> Went {
-    let mut changes = tokio::select! {
-        biased;
-        Ok(()) = relist.changed() => return Went::Relist,
-        opened = pods.watch(version.clone()) => match opened {
-            Ok(changes) => changes,
-            Err(error) => return Went::Failed(error),
-        },
-    };
+    let mut opening = pods.watch(version.clone());
+    let mut changes = None;
+    let mut trust = Trust::Whole;
+    let mut listing: OptionFuture<_> = None.into();
     loop {
-        let next = tokio::select! {
+        let watched = tokio::select! {
             biased;
-            Ok(()) = relist.changed() => return Went::Relist,
-            next = changes.next() => next,
-        };
-        let watched = match next {
-            None => return Went::Closed,
-            Some(Err(error)) => return Went::Failed(error),
-            Some(Ok(watched)) => watched,
+            Ok(()) = relist.changed(), if trust != Trust::Checked => match trust {
+                Trust::Whole => {
+                    let freshness = Freshness::NotOlderThan(version.clone());
+                    listing = Some(pods.list(freshness)).into();
+                    trust = Trust::Checked;
+                    continue;
+                }
+                _ => return Went::Relist,
+            },
+            Some(listed) = &mut listing => {
+                listing = None.into();
+                let listed = match listed {
+                    Ok(listed) => listed,
+                    Err(error) => return Went::Failed(error),
+                };
+                trust = Trust::Silent;
+                if inputs.send(Input::Listed(listed.pods)).await.is_err() {
+                    return Went::ReceiverGone;
+                }
+                continue;
+            }
+            opened = &mut opening, if changes.is_none() => match opened {
+                Ok(opened) => {
+                    changes = Some(opened);
+                    continue;
+                }
+                Err(error) => return Went::Failed(error),
+            },
+            Some(next) = OptionFuture::from(changes.as_mut().map(StreamExt::next)) => match next {
+                None => return Went::Closed,
+                Some(Err(error)) => return Went::Failed(error),
+                Some(Ok(watched)) => watched,
+            },
         };
         health.well();
         *version = watched.version;
+        match trust {
+            // The list may be older than this, and would take it back.
+            Trust::Checked => {
+                listing = None.into();
+                trust = Trust::Doubted;
+            }
+            Trust::Silent => trust = Trust::Whole,
+            Trust::Whole | Trust::Doubted => {}
+        }
         let input = match watched.change {
             Change::Seen(pod) => Input::Seen(pod),
             Change::Deleted(pod) => Input::Deleted(pod.uid),
@@ -184,6 +220,18 @@ async fn follow(
             return Went::ReceiverGone;
         }
     }
+}
+
+/// How far a watch is believed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Whole,
+    /// A list is under way that tells what it may have missed.
+    Checked,
+    /// A list was made, and it has said nothing since.
+    Silent,
+    /// It was suspected and then spoke, perhaps not of what it was suspected for.
+    Doubted,
 }
 
 /// The pause before the budgets of a namespace are watched anew: after the server ended the

@@ -1,7 +1,6 @@
 //! A node's pods, over the API.
 
 use std::future::ready;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::{BoxStream, StreamExt as _};
@@ -21,10 +20,6 @@ use crate::reply::{Reply, decode};
 
 /// The most pods in one page of a list that does not come from the cache.
 const PAGE: u32 = 250;
-/// How long an eviction or a deletion may take. A client that goes before the answer leaves the
-/// pod running and its budget spent for two minutes (the API server counts the disruption
-/// first; `DisruptionBudget`'s `disruptedPods`), so it is waited for where others are not.
-const END: Duration = Duration::from_secs(30);
 const PODS: &str = "pods";
 const BUDGETS: &str = "poddisruptionbudgets";
 /// How long the server may keep a watch open, in seconds.
@@ -133,7 +128,7 @@ impl KubePods {
     async fn end(&self, method: Method, path: String, body: Value) -> Reply {
         let body = body.to_string().into_bytes();
         let call = request(method, &path, "application/json", body);
-        match self.cluster.call_within(END, call).await {
+        match self.cluster.call_to_the_end(call).await {
             Ok(raw) => decode(&raw),
             Err(error) => Reply::Lost {
                 what: error.to_string(),

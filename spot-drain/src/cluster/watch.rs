@@ -22,7 +22,7 @@ impl Cluster {
         let get = request(Method::GET, path, "application/json", Vec::new());
         let client = self.client();
         let open = client.request_events::<T>(get);
-        let opened = self.within(self.patience(), open).await;
+        let opened = self.patiently(open).await;
         let events = opened.map_err(unavailable)?.map_err(|error| {
             if matches!(&error, kube::Error::Api(status) if status.code == 401) {
                 self.renew();

@@ -47,11 +47,11 @@ impl Drain {
         let mut pause = Duration::ZERO;
         let hold = match reply {
             Reply::Accepted => {
+                let took = now.saturating_duration_since(since);
                 if !delete {
-                    let took = now.saturating_duration_since(since);
                     shared.lanes.accepted(&entry.lane, took, now);
                 }
-                entry.accept(delete, self.settings.dry_run, now);
+                entry.accept(delete, took, self.settings.dry_run, now);
                 None
             }
             Reply::Gone => {

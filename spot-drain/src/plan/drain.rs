@@ -64,9 +64,9 @@ impl Drain {
     ) {
         match input {
             Input::Listed(pods) => {
-                self.suspicion.listed(now);
                 self.on_sight(shared);
-                self.on_listed(pods, now, shared);
+                let gone = self.on_listed(pods, now, shared);
+                self.suspicion.listed(gone, now);
             }
             Input::Seen(pod) => {
                 self.suspicion.heard(now);
@@ -105,8 +105,10 @@ impl Drain {
         shared.pace.heard();
     }
 
-    fn on_listed(&mut self, pods: Vec<PodFacts>, now: Instant, shared: &mut Shared) {
+    /// Whether pods are gone of which that was not known.
+    fn on_listed(&mut self, pods: Vec<PodFacts>, now: Instant, shared: &mut Shared) -> bool {
         self.listed = true;
+        let before = self.present();
         let present: BTreeSet<Uid> = pods.iter().map(|p| p.uid.clone()).collect();
         let absent: Vec<Uid> = self
             .pods
@@ -117,9 +119,16 @@ impl Drain {
         for uid in absent {
             self.on_gone(&uid, now);
         }
+        let gone = self.present() < before;
         for pod in pods {
             self.on_seen(pod, now, shared);
         }
+        gone
+    }
+
+    /// How many pods are not known to be gone.
+    fn present(&self) -> usize {
+        self.pods.values().filter(|e| e.gone.is_none()).count()
     }
 
     fn on_seen(&mut self, pod: PodFacts, now: Instant, shared: &mut Shared) {

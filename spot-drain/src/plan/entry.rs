@@ -17,7 +17,8 @@ use crate::window::Window;
 
 /// How long after its grace a pod's end should have been seen.
 const SUSPECT: Duration = Duration::from_secs(2);
-/// How long after an accepted eviction its beginning should have been; a busy server is late.
+/// How long after an accepted eviction its beginning should have been, and as long again as the
+/// answer took: a busy server is late with both.
 const BEGINNING: Duration = Duration::from_secs(4);
 /// The first pause after an unclear outcome, and the longest.
 const UNCLEAR: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
@@ -179,7 +180,7 @@ impl Entry {
     }
 
     /// Its eviction or deletion was accepted.
-    pub(super) fn accept(&mut self, delete: bool, dry_run: bool, now: Instant) {
+    pub(super) fn accept(&mut self, delete: bool, took: Duration, dry_run: bool, now: Instant) {
         self.deleted = delete;
         self.accepted.get_or_insert(now);
         self.hold = None;
@@ -190,7 +191,7 @@ impl Entry {
             State::Going {
                 suspect: match self.facts.terminating {
                     Some(grace) => after(now, grace) + SUSPECT,
-                    None => now + BEGINNING,
+                    None => now + BEGINNING + took,
                 },
             }
         };

@@ -11,7 +11,7 @@ use super::Limits;
 const AWAY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
 
 /// How many calls are under way at once at first, and at least.
-const WIDTH: (usize, usize) = (16, 4);
+const WIDTH: (usize, usize) = (32, 4);
 /// An answer within this time lets one more call be under way; one after more than that time
 /// halves them: many nodes ask the same server, and what waits there holds up others too.
 const ANSWER: (Duration, Duration) = (Duration::from_millis(600), Duration::from_secs(1));
@@ -156,7 +156,7 @@ mod tests {
     fn quick_answers_widen_and_slow_ones_narrow_once_for_all_that_waited_together() {
         let start = Instant::now();
         let mut pace = Pace::new(Limits::default());
-        assert_eq!(pace.width(), 16);
+        assert_eq!(pace.width(), 32);
         for _ in 0..100 {
             pace.answered(start, start + Duration::from_millis(100));
         }

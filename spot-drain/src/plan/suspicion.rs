@@ -2,7 +2,8 @@
 //!
 //! A watch that has died looks like one that has nothing to say. It is suspect where it should
 //! have spoken of a pod, and where it says nothing at all for long while pods are going. A list
-//! tells.
+//! tells; a second one follows where it told what the watch had not, and the feed opens another
+//! watch with that one.
 
 use std::time::Duration;
 
@@ -24,6 +25,10 @@ const SILENCE: Duration = Duration::from_secs(12);
 pub(super) struct Suspicion {
     /// A list is wanted as soon as the pause between two has passed.
     wanted: bool,
+    /// A list was asked for and has not been made yet.
+    open: bool,
+    /// A list told what the watch had not, and the watch has said nothing since.
+    missed: bool,
     /// When a list was last asked for.
     asked: Option<Instant>,
     /// When something was last heard.
@@ -35,6 +40,8 @@ impl Suspicion {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             wanted: false,
+            open: false,
+            missed: false,
             asked: None,
             heard: now,
             silence: SILENCE,
@@ -45,11 +52,13 @@ impl Suspicion {
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;
         self.silence = SILENCE;
+        self.missed = false;
     }
 
-    /// A list was made.
-    pub(super) fn listed(&mut self, now: Instant) {
+    /// A list was made; whether it told `news`.
+    pub(super) fn listed(&mut self, news: bool, now: Instant) {
         self.heard = now;
+        self.missed = std::mem::take(&mut self.open) && news;
     }
 
     /// What was seen cannot be true any more.
@@ -70,6 +79,7 @@ impl Drain {
             return;
         }
         let mut found = std::mem::take(&mut self.suspicion.wanted);
+        found |= self.expects_news() && std::mem::take(&mut self.suspicion.missed);
         if self.expects_news() && now >= self.suspicion.heard + self.suspicion.silence {
             self.suspicion.silence *= 2;
             found = true;
@@ -84,6 +94,7 @@ impl Drain {
         }
         if found {
             self.suspicion.asked = Some(now);
+            self.suspicion.open = true;
             effects.push(Effect::Relist);
         }
     }
@@ -94,7 +105,8 @@ impl Drain {
             State::Going { suspect } => Some(suspect),
             _ => None,
         });
-        let wanted = self.suspicion.wanted.then_some(self.suspicion.heard);
+        let missed = self.suspicion.missed && self.expects_news();
+        let wanted = (self.suspicion.wanted || missed).then_some(self.suspicion.heard);
         let quiet = self
             .expects_news()
             .then(|| self.suspicion.heard + self.suspicion.silence);

@@ -236,6 +236,23 @@ async fn a_list_and_a_watch_that_are_not_answered_are_given_up() {
     assert_eq!(start.elapsed(), PATIENCE.0 + PATIENCE.1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_list_is_waited_for_while_others_are_answered() {
+    let ok = || says(200, &json!({"kind": "Status", "status": "Success"}));
+    let wire = Wire::new([Answer::Never, ok(), ok()]);
+    let cluster = wire.cluster();
+    let (pods, start) = (cluster.pods("spot-0"), Instant::now());
+    let evictions = async {
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            pods.evict(call(None)).await;
+        }
+    };
+    let (listed, ()) = tokio::join!(pods.list(Freshness::Any), evictions);
+    assert!(listed.is_err());
+    assert_eq!(start.elapsed(), Duration::from_secs(4) + PATIENCE.0);
+}
+
 #[tokio::test]
 async fn an_eviction_is_written_as_the_api_reads_it() {
     let wire = Wire::new([says(201, &json!({"kind": "Status", "status": "Success"}))]);

@@ -3,23 +3,62 @@
 use super::*;
 use crate::feed::feed;
 
+/// A feed under way.
+struct Feeding {
+    relist: watch::Sender<()>,
+    observed: mpsc::Receiver<Input>,
+    _task: JoinSet<()>,
+}
+
+impl Feeding {
+    fn of(fake: &Fake) -> Self {
+        let (inputs, observed) = mpsc::channel(4);
+        let (relist, relisted) = watch::channel(());
+        let pods: Arc<dyn Pods> = Arc::new(fake.clone());
+        let mut task = JoinSet::new();
+        task.spawn(feed(pods, inputs, relisted));
+        Self {
+            relist,
+            observed,
+            _task: task,
+        }
+    }
+
+    /// The next list or change that it tells.
+    async fn next(&mut self) -> String {
+        loop {
+            let input = tokio::time::timeout(secs(600), self.observed.recv()).await;
+            return match input.expect("it never came").expect("the feed has ended") {
+                Input::Listed(pods) => format!("listed {}", pods.len()),
+                Input::Seen(pod) => format!("seen {}", pod.name),
+                Input::Deleted(uid) => format!("deleted {uid}"),
+                Input::Unseen(why) => {
+                    assert!(why.contains("away"), "{why}");
+                    continue;
+                }
+                other => panic!("{other:?}"),
+            };
+        }
+    }
+
+    /// Asks for a list, as a plan does that suspects the watch.
+    async fn suspect(&self) {
+        self.relist.send_replace(());
+        settle().await;
+    }
+}
+
+/// Lets everything happen that needs no time.
+async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
 /// What the feed says until `count` lists or changes have come.
 async fn fed(fake: &Fake, count: usize) -> Vec<String> {
-    let (inputs, mut observed) = mpsc::channel(4);
-    let (_relist, relisted) = watch::channel(());
-    let pods: Arc<dyn Pods> = Arc::new(fake.clone());
-    let mut tasks = JoinSet::new();
-    tasks.spawn(feed(pods, inputs, relisted));
+    let mut feeding = Feeding::of(fake);
     let mut said = Vec::new();
     while said.len() < count {
-        let input = tokio::time::timeout(secs(600), observed.recv()).await;
-        match input.expect("it never came").expect("the feed has ended") {
-            Input::Listed(pods) => said.push(format!("listed {}", pods.len())),
-            Input::Seen(pod) => said.push(format!("seen {}", pod.name)),
-            Input::Deleted(uid) => said.push(format!("deleted {uid}")),
-            Input::Unseen(why) => assert!(why.contains("away"), "{why}"),
-            other => panic!("{other:?}"),
-        }
+        said.push(feeding.next().await);
     }
     said
 }
@@ -95,6 +134,69 @@ async fn a_watch_that_cannot_be_opened_again_and_again_is_made_up_for_by_a_list(
     assert_eq!(fed(&fake, 2).await, ["listed 1", "listed 1"]);
     // The one after the list may have been tried by now.
     assert!((3..=4).contains(&fake.asks("watch").len()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_suspected_and_speaks_after_the_list_is_kept() {
+    let fake = Fake::of(&["a"]);
+    let mut feeding = Feeding::of(&fake);
+    assert_eq!(feeding.next().await, "listed 1");
+    settle().await;
+    for (name, pods) in [("b", "listed 2"), ("c", "listed 3")] {
+        fake.add(name);
+        assert_eq!(feeding.next().await, format!("seen {name}"));
+        feeding.suspect().await;
+        assert_eq!(feeding.next().await, pods);
+    }
+    assert_eq!(fake.asks("watch").len(), 1);
+    assert_eq!(
+        fake.asks("list"),
+        ["list cached", "list from 1", "list from 2"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_says_nothing_between_two_lists_is_opened_anew() {
+    let fake = Fake::of(&["a"]);
+    let mut feeding = Feeding::of(&fake);
+    assert_eq!(feeding.next().await, "listed 1");
+    for watches in [1, 2, 2, 3] {
+        feeding.suspect().await;
+        assert_eq!(feeding.next().await, "listed 1");
+        settle().await;
+        assert_eq!(fake.asks("watch").len(), watches);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_a_watch_has_overtaken_is_not_believed() {
+    let fake = Fake::of(&["a"]).lists([Answer::Says(Ok(())), Answer::Never]);
+    let mut feeding = Feeding::of(&fake);
+    assert_eq!(feeding.next().await, "listed 1");
+    settle().await;
+    feeding.suspect().await;
+    fake.add("b");
+    assert_eq!(feeding.next().await, "seen b");
+    // If that was not what it was suspected for, the next list is waited for.
+    feeding.suspect().await;
+    assert_eq!(feeding.next().await, "listed 2");
+    settle().await;
+    assert_eq!(fake.asks("watch"), ["watch 0", "watch 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_slow_to_open_is_not_given_up_for_a_list() {
+    let fake = Fake::of(&["a"]).watches([Answer::Never]);
+    let mut feeding = Feeding::of(&fake);
+    assert_eq!(feeding.next().await, "listed 1");
+    settle().await;
+    feeding.suspect().await;
+    assert_eq!(feeding.next().await, "listed 1");
+    assert_eq!(fake.asks("watch").len(), 1);
+    feeding.suspect().await;
+    assert_eq!(feeding.next().await, "listed 1");
+    settle().await;
+    assert_eq!(fake.asks("watch").len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -162,6 +162,25 @@ fn a_watch_that_says_nothing_while_pods_go_is_suspect_and_then_less_so() {
 }
 
 #[test]
+fn a_list_that_tells_of_an_end_that_the_watch_missed_is_followed_by_another() {
+    for watch_speaks in [true, false] {
+        let (mut bench, _) = Bench::of([pod("a"), graced("b", 90)]);
+        bench.answer("a", Reply::Accepted);
+        bench.answer("b", Reply::Accepted);
+        bench.list([terminating(pod("a")), terminating(graced("b", 90))]);
+        assert_eq!(bench.wake_at(secs(12)), [Effect::Relist]);
+        bench.list([terminating(graced("b", 90))]);
+        if watch_speaks {
+            bench.on(Input::Deleted(uid("a")));
+        }
+        let next = bench.next_wake();
+        assert_eq!(next == secs(17), !watch_speaks, "{next:?}");
+        let relists = bench.wake_at(secs(17));
+        assert_eq!(relists == [Effect::Relist], !watch_speaks, "{relists:?}");
+    }
+}
+
+#[test]
 fn a_watch_that_has_nothing_to_tell_is_not_suspect() {
     let mut bench = Bench::new(Settings::default(), 120);
     bench.list([pod("a")]);

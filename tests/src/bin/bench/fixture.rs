@@ -103,7 +103,8 @@ pub(crate) fn complaints<'a>(
         .into_iter()
         .flat_map(|notice| notice.handler.log_lines());
     for line in lines.filter(|line| line["level"] != "INFO" && line["message"] != "notice") {
-        let said = format!("{} {}", line["message"], line["error"]);
+        let why = ["error", "why"].map(|field| line[field].as_str().unwrap_or_default());
+        let said = format!("{} {}", line["message"], why.concat());
         *complaints.entry(said).or_default() += 1;
     }
     complaints

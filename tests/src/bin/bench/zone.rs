@@ -211,7 +211,7 @@ fn cost(options: &Options, requests: &[Request]) {
         let cached = list
             .uri
             .split(['?', '&'])
-            .any(|part| part == "resourceVersion=0");
+            .any(|part| part == "resourceVersion=0" || part == "resourceVersionMatch=NotOlderThan");
         if !cached {
             missed.push(&list.uri);
         }

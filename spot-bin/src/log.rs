@@ -42,9 +42,11 @@ impl LogArgs {
             Level::Info => LevelFilter::INFO,
             Level::Debug => LevelFilter::DEBUG,
         };
-        // Of the libraries only their errors: that a server is away we say ourselves, once.
+        // Of the libraries only their errors, and none of kube's: that a call has failed we say
+        // ourselves, once.
         let filter = Targets::new()
             .with_default(level.min(LevelFilter::ERROR))
+            .with_target("kube_client", LevelFilter::OFF)
             .with_target("spot_", level);
         let lines = fmt::layer().with_writer(std::io::stderr);
         let registry = tracing_subscriber::registry();

@@ -1,7 +1,8 @@
 //! What became of every pod, as a type that serialises and as text for a person.
 
+mod text;
+
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -83,28 +84,6 @@ impl Hindrance {
                 a == b
             }
             _ => std::mem::discriminant(self) == std::mem::discriminant(other),
-        }
-    }
-}
-
-impl fmt::Display for Hindrance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pods { why } => write!(f, "the node's pods could not be seen at the end ({why})"),
-            Self::DaemonSets { why } => {
-                write!(f, "DaemonSets unknown, their pods left alone ({why})")
-            }
-            Self::Budgets { why } => {
-                write!(
-                    f,
-                    "budgets unknown, pods of one owner went carefully ({why})"
-                )
-            }
-            Self::BudgetWatch { namespace, why } => write!(
-                f,
-                "budgets of {namespace} could not be watched, closed ones were asked every few seconds ({why})"
-            ),
-            Self::Volumes { why } => write!(f, "attached volumes unknown ({why})"),
         }
     }
 }
@@ -233,31 +212,6 @@ impl PodOutcome {
     }
 }
 
-impl fmt::Display for PodOutcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Blocked {
-                budget: Some(name),
-                words,
-            } => {
-                write!(f, "blocked by PodDisruptionBudget {name} ({words})")
-            }
-            Self::Blocked {
-                budget: None,
-                words,
-            } => {
-                write!(f, "blocked by a PodDisruptionBudget ({words})")
-            }
-            Self::Misconfigured { words } => write!(f, "more than one budget ({words})"),
-            Self::Forbidden { words } => write!(f, "forbidden ({words})"),
-            Self::Denied { status, words } => write!(f, "denied with {status} ({words})"),
-            Self::Unreachable { what } => write!(f, "unreachable ({what})"),
-            Self::Skipped { reason } => write!(f, "skipped ({reason})"),
-            other => f.write_str(other.as_str()),
-        }
-    }
-}
-
 impl Report {
     /// Pods by what became of them.
     pub fn tally(&self) -> BTreeMap<&'static str, u32> {
@@ -271,85 +225,6 @@ impl Report {
     /// Pods whose grace was cut to fit the time left.
     pub fn trimmed(&self) -> impl Iterator<Item = &PodReport> {
         self.pods.iter().filter(|p| p.grace.is_some())
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let left = self
-            .pods
-            .iter()
-            .filter(|p| p.outcome.is_left_behind())
-            .count();
-        let seconds = self.elapsed.as_secs_f64();
-        let tally: Vec<String> = self
-            .tally()
-            .iter()
-            .map(|(outcome, n)| format!("{n} {outcome}"))
-            .collect();
-        let tally = if tally.is_empty() {
-            "no pods".to_owned()
-        } else {
-            tally.join(", ")
-        };
-        let dry = if self.dry_run {
-            " (dry run: nothing was changed)"
-        } else {
-            ""
-        };
-        write!(
-            f,
-            "drain {} after {seconds:.1} s{dry}: {tally}",
-            self.outcome
-        )?;
-        if let Some(slack) = self.slack {
-            write!(f, "; {:.1} s left to the deadline", slack.as_secs_f64())?;
-        }
-        if !self.listed {
-            write!(
-                f,
-                "\n  the node's pods could not be listed: nothing is known of them"
-            )?;
-        }
-        if left > 0 {
-            write!(f, "\n  left behind:")?;
-        }
-        for pod in self.pods.iter().filter(|p| p.outcome.is_left_behind()) {
-            write!(f, "\n    {}/{}: {}", pod.namespace, pod.name, pod.outcome)?;
-            if matches!(pod.outcome, PodOutcome::Terminating) && !pod.finalizers.is_empty() {
-                write!(f, ", held by finalizers {}", pod.finalizers.join(", "))?;
-            }
-            let tries = pod.tries;
-            write!(f, ", {tries} {}", if tries == 1 { "try" } else { "tries" })?;
-        }
-        if !self.attached.is_empty() {
-            write!(f, "\n  still attached: {}", self.attached.join(", "))?;
-        }
-        for hindrance in &self.hindrances {
-            write!(f, "\n  {hindrance}")?;
-        }
-        for pod in &self.pods {
-            let mut notes = String::new();
-            if let Some(grace) = pod.grace {
-                let _ = write!(
-                    notes,
-                    "grace cut from {} to {grace} s",
-                    pod.own_grace.as_secs()
-                );
-            }
-            if pod.deleted {
-                notes.push_str(if notes.is_empty() { "" } else { "; " });
-                notes.push_str("deleted past its budget");
-            }
-            for warning in &pod.warnings {
-                notes.push_str(if notes.is_empty() { "" } else { "; " });
-                notes.push_str(warning);
-            }
-            if !notes.is_empty() {
-                write!(f, "\n  note {}/{}: {notes}", pod.namespace, pod.name)?;
-            }
-        }
-        Ok(())
     }
 }
 

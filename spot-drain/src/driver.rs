@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
+use spot_core::deadline::HORIZON;
 use spot_core::drainer::{DrainReport, Drainer, Order};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -23,9 +24,14 @@ use crate::report::Report;
 /// The pause before a feed that panicked is begun anew.
 const FEED_PAUSE: Duration = Duration::from_secs(1);
 
-/// Drains a node's pods.
+/// Drains a node's pods: evicts them within their budgets, and waits until they are gone.
 ///
-/// Returns by the plan's end, whatever the API server does, and leaves nothing running.
+/// Returns by its end, whatever the API server does, and leaves nothing running. The end is the
+/// deadline less a margin of 1 to 5 s (a fifteenth of the time that there is at the start), and 2 s
+/// from the start at the earliest. It cordons nothing: [`KubeNode::cordon`] and
+/// [`NodeControl::quarantine`](spot_core::node::NodeControl::quarantine) do, at the same time.
+///
+/// [`KubeNode::cordon`]: crate::cluster::KubeNode::cordon
 #[derive(Clone)]
 pub struct NodeDrainer {
     pods: Arc<dyn Pods>,
@@ -48,7 +54,19 @@ impl NodeDrainer {
         self
     }
 
-    /// Drains as [`Drainer::drain`] does, and returns the whole report.
+    /// Drains a node whose machine goes after `time`.
+    ///
+    /// # Cancel safety
+    /// As of [`NodeDrainer::drain`].
+    pub async fn drain_within(&self, time: Duration) -> Report {
+        let now = Instant::now();
+        let deadline = now + time.min(HORIZON);
+        let plan = Plan::new(self.settings.clone(), Some(deadline), now);
+        Run::new(Arc::clone(&self.pods), plan).drain(None).await
+    }
+
+    /// Drains as [`Drainer::drain`] does, following an order that may change, and returns the
+    /// whole report.
     ///
     /// # Cancel safety
     /// Dropping the future ends every call and the watch; evictions that were accepted go on.
@@ -56,9 +74,11 @@ impl NodeDrainer {
         let first = order.borrow_and_update().clone();
         let deadline = first.deadline.map(|d| d.instant());
         let plan = Plan::new(self.settings.clone(), deadline, Instant::now());
-        Run::new(Arc::clone(&self.pods), plan)
-            .drain(first, order)
-            .await
+        let mut run = Run::new(Arc::clone(&self.pods), plan);
+        if first.cancelled {
+            run.feed(Input::Cancelled);
+        }
+        run.drain(Some(order)).await
     }
 }
 
@@ -103,11 +123,8 @@ impl Run {
         }
     }
 
-    async fn drain(mut self, first: Order, mut order: watch::Receiver<Order>) -> Report {
-        let mut orders = true;
-        if first.cancelled {
-            self.feed(Input::Cancelled);
-        }
+    /// Drains to the end; `orders` may change the drain while there is somebody to send them.
+    async fn drain(mut self, mut orders: Option<watch::Receiver<Order>>) -> Report {
         loop {
             let now = Instant::now();
             if self.plan.outcome(now).is_some() {
@@ -118,16 +135,12 @@ impl Run {
                 biased;
                 // First of all the end: a flood of events must not put it off.
                 () = sleep_until(self.plan.window().end()) => break,
-                changed = order.changed(), if orders => match changed {
-                    Ok(()) => {
-                        let new = order.borrow_and_update().clone();
-                        if new.cancelled {
-                            self.feed(Input::Cancelled);
-                        } else if let Some(deadline) = new.deadline {
-                            self.feed(Input::Nearer(deadline.instant()));
-                        }
-                    }
-                    Err(_) => orders = false,
+                Some(changed) = changed(&mut orders) => match changed {
+                    Ok(new) if new.cancelled => self.feed(Input::Cancelled),
+                    Ok(new) => if let Some(deadline) = new.deadline {
+                        self.feed(Input::Nearer(deadline.instant()));
+                    },
+                    Err(_) => orders = None,
                 },
                 Some(ended) = self.calls.join_next() => match ended {
                     Ok(Some(input)) => self.feed(input),
@@ -176,6 +189,15 @@ impl Run {
             }
         }
     }
+}
+
+/// The next order, or the end of orders; `None` where there are none.
+async fn changed(
+    orders: &mut Option<watch::Receiver<Order>>,
+) -> Option<Result<Order, watch::error::RecvError>> {
+    let orders = orders.as_mut()?;
+    let changed = orders.changed().await;
+    Some(changed.map(|()| orders.borrow_and_update().clone()))
 }
 
 /// Makes the call that an effect asks for; what to tell the plan, by `until` at the latest and

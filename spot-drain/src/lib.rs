@@ -4,6 +4,25 @@
 //! PodDisruptionBudgets with graces that fit the time left, and the drain returns by its
 //! deadline whatever the API server does.
 //!
+//! ```no_run
+//! use spot_drain::{cluster::Cluster, driver::NodeDrainer, plan::Settings};
+//! use std::time::Duration;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let cluster = Cluster::connect(kube::Config::infer().await?)?;
+//! let drainer = NodeDrainer::new(cluster.pods("worker-1"))
+//!     .with_settings(Settings::default().with_dry_run(true));
+//! cluster.node("worker-1").cordon().await?;
+//! let report = drainer.drain_within(Duration::from_secs(120)).await;
+//! println!("{report}");
+//! # Ok(()) }
+//! ```
+//!
+//! The defaults are what a Spot interruption wants: [`plan::Settings`] says which they are. A drain
+//! whose deadline may move, or that may be called off, follows an order:
+//! [`driver::NodeDrainer::drain`]. A controller that drains many nodes drives [`plan::Fleet`] over
+//! its own reflector. `examples/drain-only` in the repository is such a program.
+//!
 //! | module | what it is for |
 //! |---|---|
 //! | [`facts`] | what a drain needs to know of a pod |
@@ -22,26 +41,6 @@
 //!
 //! The crate knows no cloud: the deadline comes with the order.
 //!
-//! # Example
-//! Drain a node within two minutes, from any program:
-//! ```no_run
-//! use spot_core::deadline::Deadline;
-//! use spot_core::drainer::Order;
-//! use spot_core::notice::{Notice, NoticeId, NoticeKind};
-//! use spot_drain::{cluster::Cluster, driver::NodeDrainer};
-//!
-//! # async fn example(wall: jiff::Timestamp, clock: jiff::Timestamp) -> Result<(), Box<dyn std::error::Error>> {
-//! let cluster = Cluster::connect(kube::Config::infer().await?)?;
-//! let drainer = NodeDrainer::new(cluster.pods("worker-1"));
-//!
-//! let now = tokio::time::Instant::now();
-//! let notice = Notice::new(NoticeId::new("maintenance"), NoticeKind::ScheduledMaintenance, now)
-//!     .with_deadline(Deadline::anchored(wall, clock, now));
-//! let (_order, orders) = tokio::sync::watch::channel(Order::from_notice(&notice));
-//! let report = drainer.drain(orders).await;
-//! println!("{report}");
-//! # Ok(()) }
-//! ```
 
 #[cfg(feature = "clap")]
 pub mod args;

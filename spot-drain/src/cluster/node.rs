@@ -51,6 +51,31 @@ impl KubeNode {
         self
     }
 
+    /// Marks the node as unschedulable, as `kubectl cordon` does, and changes nothing else of it.
+    ///
+    /// # Errors
+    /// [`NodeError`]; nothing is tried again.
+    pub async fn cordon(&self) -> Result<(), NodeError> {
+        self.schedulable(false).await
+    }
+
+    /// Marks the node as schedulable, whoever cordoned it, as `kubectl uncordon` does.
+    ///
+    /// # Errors
+    /// [`NodeError`]; nothing is tried again.
+    pub async fn uncordon(&self) -> Result<(), NodeError> {
+        self.schedulable(true).await
+    }
+
+    async fn schedulable(&self, schedulable: bool) -> Result<(), NodeError> {
+        let wanted = serde_json::json!({"spec": {"unschedulable": !schedulable}});
+        let raw = self.send(NodePatch::Merge(wanted)).await?;
+        match raw.status {
+            200 => Ok(()),
+            _ => Err(self.refusal("patch", &raw)),
+        }
+    }
+
     fn path(&self) -> String {
         format!("/api/v1/nodes/{}", escape(&self.name))
     }

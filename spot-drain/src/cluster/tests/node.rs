@@ -303,3 +303,26 @@ async fn a_node_that_was_seen_is_not_read_again_unless_it_has_changed() {
     control.quarantine(later).await.unwrap();
     assert_eq!(wire.lines(), [GET, PATCH, GET, PATCH, PATCH]);
 }
+
+#[tokio::test]
+async fn cordoning_touches_nothing_but_that() {
+    let answers = || [says(200, &node(&[])), plain(403, "no")];
+    for cordon in [true, false] {
+        let wire = Wire::new(answers());
+        let node = wire.cluster().node("spot-0");
+        let done = if cordon {
+            node.cordon().await
+        } else {
+            node.uncordon().await
+        };
+        done.unwrap();
+        assert!(node.cordon().await.unwrap_err().is_permission());
+        let state = wire.state();
+        let asked = &state.asked[0];
+        assert_eq!(
+            (asked.line.as_str(), asked.content_type.as_str()),
+            (PATCH, "application/merge-patch+json")
+        );
+        assert_eq!(asked.body, json!({"spec": {"unschedulable": cordon}}));
+    }
+}

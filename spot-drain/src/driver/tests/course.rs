@@ -39,6 +39,24 @@ async fn a_pod_that_is_bound_after_the_list_is_evicted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drain_within_a_time_needs_no_order() {
+    let fake = Fake::of(&["a"]);
+    let report = NodeDrainer::new(fake.clone()).drain_within(secs(60)).await;
+    assert_eq!(report.outcome, DrainOutcome::Complete);
+    let start = Instant::now();
+    let stuck = Fake::of(&["a"]).evictions([Answer::Never]);
+    let report = NodeDrainer::new(stuck).drain_within(secs(60)).await;
+    assert_eq!(
+        (report.outcome, start.elapsed()),
+        (DrainOutcome::Incomplete, secs(56))
+    );
+    assert_eq!(report.slack, Some(secs(4)));
+    // Too long to be added to any moment.
+    let drained = NodeDrainer::new(fake).drain_within(Duration::MAX).await;
+    assert_eq!(drained.outcome, DrainOutcome::Complete);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_nearer_deadline_ends_the_drain_earlier() {
     let fake = Fake::of(&["a"]).evictions([Answer::Never]);
     let (sender, orders) = watch::channel(order(120));

@@ -235,7 +235,8 @@ enum Trust {
 }
 
 /// The pause before the budgets of a namespace are watched anew: after the server ended the
-/// watch as it does, after it failed, and where a permission is missing.
+/// watch as it does, after it failed, and where a permission is missing and was missing before
+/// (a server that has just started knows nobody's rights).
 const REOPEN: [Duration; 3] = [
     Duration::from_millis(100),
     Duration::from_secs(1),
@@ -248,22 +249,30 @@ const REOPEN: [Duration; 3] = [
 /// # Cancel safety
 /// Dropping the future ends the watch; begun anew, it tells of all budgets again.
 pub async fn feed_budgets(pods: Arc<dyn Pods>, namespace: String, inputs: mpsc::Sender<Input>) {
+    let mut failing = Recurring::default();
+    let mut denied = false;
     loop {
         let ended = follow_budgets(&*pods, &namespace, &inputs).await;
-        let (pause, why) = match ended {
+        let error = match ended {
             Ended::ReceiverGone => return,
             Ended::Closed => {
+                denied = false;
+                failing.ended(Instant::now());
                 sleep(REOPEN[0]).await;
                 continue;
             }
-            Ended::Failed(error) if error.is_permission() => (REOPEN[2], words(&error)),
-            Ended::Failed(error) => (REOPEN[1], words(&error)),
+            Ended::Failed(error) => error,
         };
-        tracing::warn!(
-            namespace,
-            why,
-            "budgets cannot be watched; they are asked instead"
-        );
+        let denied_before = std::mem::replace(&mut denied, error.is_permission());
+        let pause = REOPEN[if denied && denied_before { 2 } else { 1 }];
+        let why = words(&error);
+        if failing.holds(Instant::now()) {
+            tracing::warn!(
+                namespace,
+                why,
+                "budgets cannot be watched; they are asked instead"
+            );
+        }
         let namespace = namespace.clone();
         let unwatched = Learnt::BudgetsUnwatched { namespace, why };
         if inputs.send(unwatched.into()).await.is_err() {

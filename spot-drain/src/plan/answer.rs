@@ -13,8 +13,9 @@ use crate::reply::Reply;
 
 /// The pause before a refusal that is not expected to mend itself soon is tried again.
 const SLOW: Duration = Duration::from_secs(5);
-/// The pause before a 403 is believed: a server that has just started knows nobody's rights.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The pauses before a 403 is believed: a server that has just started knows nobody's rights for
+/// a second or two.
+const AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
 /// The pause before a pod that goes with its namespace is tried again all the same.
 const NAMESPACE: Duration = Duration::from_secs(30);
 /// The pause after the server found another pod under the name, or another writer.
@@ -78,14 +79,18 @@ impl Drain {
                 Some(Hold::Overloaded)
             }
             Reply::Forbidden { words } => {
-                let before = matches!(entry.hold, Some(Hold::Forbidden { .. }));
-                pause = if before { SLOW } else { AGAIN };
+                let before = match entry.hold {
+                    Some(Hold::Forbidden { times, .. }) => times,
+                    _ => 0,
+                };
+                pause = AGAIN.get(before).copied().unwrap_or(SLOW);
                 if delete {
                     entry.delete_refused = true;
                 } else {
-                    shared.ask_access(effects);
+                    shared.ask_access(now, effects);
                 }
-                Some(Hold::Forbidden { words })
+                let times = before + 1;
+                Some(Hold::Forbidden { words, times })
             }
             Reply::Misconfigured { words } => {
                 pause = SLOW;

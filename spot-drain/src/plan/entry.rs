@@ -67,12 +67,23 @@ pub(super) enum State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
     Budget(Refusal),
-    Misconfigured { words: String },
+    Misconfigured {
+        words: String,
+    },
     Overloaded,
     NamespaceTerminating,
-    Forbidden { words: String },
-    Denied { status: u16, words: String },
-    Unclear { what: String },
+    /// `times` in a row.
+    Forbidden {
+        words: String,
+        times: usize,
+    },
+    Denied {
+        status: u16,
+        words: String,
+    },
+    Unclear {
+        what: String,
+    },
 }
 
 #[derive(Debug)]
@@ -236,7 +247,7 @@ impl From<Hold> for PodOutcome {
                 what: "the API server was overloaded".to_owned(),
             },
             Hold::NamespaceTerminating => Self::Terminating,
-            Hold::Forbidden { words } => Self::Forbidden { words },
+            Hold::Forbidden { words, .. } => Self::Forbidden { words },
             Hold::Denied { status, words } => Self::Denied { status, words },
             Hold::Unclear { what } => Self::Unreachable { what },
         }

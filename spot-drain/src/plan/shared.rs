@@ -144,9 +144,11 @@ impl Shared {
         }
     }
 
-    /// Asks whether evictions are allowed at all, once.
-    pub(super) fn ask_access(&mut self, effects: &mut Vec<Effect>) {
-        if !std::mem::replace(&mut self.asked.access, true) {
+    /// Asks whether evictions are allowed at all, once; or twice, a while apart, where the
+    /// answer is no.
+    pub(super) fn ask_access(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let early = self.doubt().is_some_and(|at| now < at);
+        if !early && !std::mem::replace(&mut self.asked.access, true) {
             effects.push(Effect::CheckAccess);
         }
     }

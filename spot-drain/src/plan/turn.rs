@@ -51,8 +51,8 @@ impl Drain {
         if self.pods.values().filter(ready).count() > 1 {
             shared.ask_budgets(effects);
         }
-        if shared.doubt().is_some_and(|at| now >= at) {
-            shared.ask_access(effects);
+        if shared.doubt().is_some() {
+            shared.ask_access(now, effects);
         }
         self.suspect(now, effects);
         self.look_at_volumes(now, effects);

@@ -57,13 +57,12 @@ fn evictions_that_are_said_to_be_forbidden_twice_end_the_drain() {
     assert_eq!(bench.answer("b", forbidden()), []);
     // A server that has just started knows nobody's rights.
     assert_eq!(bench.on(access(Some(false))), []);
-    assert_eq!(bench.next_wake(), secs(1));
-    let again = bench.wake_at(secs(1));
-    assert!(again.contains(&Effect::CheckAccess), "{again:?}");
-    assert_eq!(evicted(&again), ["a", "b"]);
-    assert_eq!(bench.outcome(), None);
+    assert_eq!(evicted(&bench.wake_at(millis(300))), ["a", "b"]);
     bench.answer("a", forbidden());
     bench.answer("b", forbidden());
+    assert_eq!(bench.next_wake(), secs(1));
+    assert_eq!(bench.wake_at(secs(1)), [Effect::CheckAccess]);
+    assert_eq!(bench.outcome(), None);
     assert_eq!(bench.on(access(Some(false))), []);
     assert_eq!(bench.outcome(), Some(DrainOutcome::Incomplete));
     for name in ["a", "b"] {
@@ -77,10 +76,11 @@ fn rights_that_come_late_are_used() {
     let (mut bench, _) = Bench::of([pod("a")]);
     bench.answer("a", forbidden());
     bench.on(access(Some(false)));
-    assert_eq!(evicted(&bench.wake_at(secs(1))), ["a"]);
+    assert_eq!(evicted(&bench.wake_at(millis(300))), ["a"]);
     bench.on(access(Some(true)));
     bench.answer("a", Reply::Accepted);
     bench.on(Input::Deleted(uid("a")));
+    bench.wake_at(secs(1));
     assert_eq!(bench.outcome(), Some(DrainOutcome::Complete));
 }
 
@@ -89,12 +89,13 @@ fn a_webhooks_403_is_tried_again_soon_and_then_slowly() {
     let (mut bench, _) = Bench::of([pod("a")]);
     bench.answer("a", forbidden());
     bench.on(access(Some(true)));
-    assert_eq!(bench.wake_at(millis(900)), []);
-    assert_eq!(evicted(&bench.wake_at(secs(1))), ["a"]);
-    assert_eq!(bench.answer("a", forbidden()), []);
-    assert_eq!(bench.wake_at(millis(5_900)), []);
-    assert_eq!(bench.outcome(), None);
-    assert_eq!(evicted(&bench.wake_at(secs(6))), ["a"]);
+    // Not at the first word: a server that has just started may have said it.
+    for at in [300, 1_300, 6_300] {
+        assert_eq!(bench.wake_at(millis(at - 100)), []);
+        assert_eq!(bench.outcome(), None);
+        assert_eq!(evicted(&bench.wake_at(millis(at))), ["a"]);
+        assert_eq!(bench.answer("a", forbidden()), []);
+    }
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn access_that_could_not_be_learnt_is_asked_for_again() {
     let (mut bench, _) = Bench::of([pod("a")]);
     bench.answer("a", forbidden());
     bench.on(access(None));
-    assert_eq!(evicted(&bench.wake_at(secs(1))), ["a"]);
+    assert_eq!(evicted(&bench.wake_at(millis(300))), ["a"]);
     assert_eq!(bench.answer("a", forbidden()), [Effect::CheckAccess]);
 }
 

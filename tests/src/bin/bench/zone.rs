@@ -188,8 +188,17 @@ fn drains(
         "evictions by status",
         format_args!("{:?}", statuses(requests)),
     );
-    let most = figures.iter().map(|f| f.requests).max().unwrap_or_default();
-    sheet::at_most_count("API requests of one node, at most", most, pods + BESIDE);
+    // The looks at the node when the process started are not the drain's.
+    let since = |user: &str| {
+        let own = |r: &&Request| r.user == user && r.received >= shows_at;
+        requests.iter().filter(own).count()
+    };
+    let most = notices.iter().map(|n| since(&n.user)).max();
+    sheet::at_most_count(
+        "API requests of one node since the notice, at most",
+        most.unwrap_or_default(),
+        pods + BESIDE,
+    );
     let done = ends
         .iter()
         .map(|end| TWO_MINUTES.saturating_sub(end.slack))
@@ -201,7 +210,11 @@ fn drains(
 fn cost(options: &Options, requests: &[Request]) {
     let pods = usize::try_from(options.pods).unwrap_or(usize::MAX);
     let bound = usize::from(options.nodes) * (pods + BESIDE);
-    sheet::at_most_count("API requests in all", requests.len(), bound);
+    sheet::at_most_count(
+        "API requests in all since the handlers started",
+        requests.len(),
+        bound,
+    );
     let lists = requests
         .iter()
         .filter(|request| CACHED.contains(&request.kind().as_str()));

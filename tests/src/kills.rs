@@ -231,7 +231,7 @@ impl fmt::Display for Round {
         write!(
             f,
             "kill {} at {:.3} s, {}: evicted {before} + {then}, {} cut off, \
-             converged after {:.1?}",
+             {}",
             self.number,
             self.moment.as_secs_f64(),
             if self.quarantined {
@@ -240,7 +240,10 @@ impl fmt::Display for Round {
                 "not quarantined"
             },
             self.cut_off,
-            self.converged,
+            self.converged
+                .map_or("not converged".to_owned(), |after| format!(
+                    "converged after {after:.1?}"
+                )),
         )?;
         if !self.spent.is_empty() {
             write!(f, "; budget spent on {}", self.spent.join(", "))?;

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::shared::Busy;
 use crate::budget::BudgetFacts;
 use crate::facts::{PodFacts, Uid};
 use crate::reply::Refusal;
@@ -49,6 +48,20 @@ impl LaneKey {
             Some(owner) => Self::Owner(owner.uid.0.clone()),
             None => Self::Alone(pod.uid.0.clone()),
         }
+    }
+}
+
+/// Evictions under way, by lane.
+#[derive(Debug, Default)]
+pub(super) struct Busy(BTreeMap<LaneKey, usize>);
+
+impl Busy {
+    fn add(&mut self, key: &LaneKey) {
+        *self.0.entry(key.clone()).or_default() += 1;
+    }
+
+    fn of(&self, key: &LaneKey) -> usize {
+        self.0.get(key).copied().unwrap_or_default()
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::lane::{LaneKey, Lanes};
+use super::lane::{Busy, LaneKey, Lanes};
 use super::pace::Pace;
 use super::{Effect, Learnt, Limits};
 use crate::budget::Budgets;
@@ -22,20 +22,6 @@ struct UnderWay {
     lane: LaneKey,
     delete: bool,
     since: Instant,
-}
-
-/// Evictions under way, by lane.
-#[derive(Debug, Default)]
-pub(super) struct Busy(BTreeMap<LaneKey, usize>);
-
-impl Busy {
-    pub(super) fn add(&mut self, key: &LaneKey) {
-        *self.0.entry(key.clone()).or_default() += 1;
-    }
-
-    pub(super) fn of(&self, key: &LaneKey) -> usize {
-        self.0.get(key).copied().unwrap_or_default()
-    }
 }
 
 #[derive(Debug)]

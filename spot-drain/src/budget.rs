@@ -1,5 +1,6 @@
 //! Which PodDisruptionBudgets stand over a pod, and what room they have. Pure.
 
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt as _};
 use serde::Deserialize;
@@ -67,6 +68,15 @@ impl BudgetFacts {
         self.selector == other.selector
             && self.healthy == other.healthy
             && self.unhealthy_always == other.unhealthy_always
+    }
+}
+
+impl From<&PodDisruptionBudget> for BudgetFacts {
+    /// For those who have whole budgets already, such as a reflector's.
+    fn from(budget: &PodDisruptionBudget) -> Self {
+        // A budget that has been read can be written, and what is written can be read.
+        let facts = serde_json::to_value(budget).and_then(serde_json::from_value);
+        facts.unwrap_or_default()
     }
 }
 
@@ -158,6 +168,22 @@ mod tests {
             r#"{"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["web"]}]}"#;
         assert!(budget(not_web).covers(&pod("a", "db")));
         assert!(!budget(not_web).covers(&pod("a", "web")));
+    }
+
+    #[test]
+    fn a_reflectors_budget_is_read_like_one_from_the_wire() {
+        let text = r#"{"metadata": {"namespace": "a", "name": "b", "generation": 2},
+            "spec": {"selector": {"matchLabels": {"app": "web"}}},
+            "status": {"observedGeneration": 2, "disruptionsAllowed": 1, "currentHealthy": 3,
+                "desiredHealthy": 2, "expectedPods": 3}}"#;
+        let whole: PodDisruptionBudget = serde_json::from_str(text).unwrap();
+        let (facts, read) = (
+            BudgetFacts::from(&whole),
+            serde_json::from_str(text).unwrap(),
+        );
+        let read: BudgetFacts = read;
+        assert_eq!((facts.allowed, facts.healthy), (Some(1), true));
+        assert!(facts.rules_as(&read) && facts.covers(&pod("a", "web")));
     }
 
     #[test]

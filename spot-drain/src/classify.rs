@@ -23,6 +23,20 @@ pub enum Class {
     Undecided,
 }
 
+impl Class {
+    /// The name in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Skip(_) => "skip",
+            Self::Completed => "completed",
+            Self::Terminating => "terminating",
+            Self::Awaited => "awaited",
+            Self::Evict(_) => "evict",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
 /// Why a pod is left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skip {

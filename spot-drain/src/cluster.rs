@@ -19,11 +19,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::{Instant, timeout_at};
 
 pub use node::KubeNode;
-pub use patience::PATIENCE;
+pub use patience::{QUIET, SLOWEST};
 pub use pods::KubePods;
 
 use crate::reply::{Raw, quote};
-use patience::{LONGEST, Patience};
+use patience::{Patience, RECHECK};
 
 /// All but RFC 3986's unreserved characters.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -138,20 +138,24 @@ impl Cluster {
         self.0.requests.load(Ordering::Relaxed)
     }
 
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.0.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn client(&self) -> Client {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
-        self.0
-            .client
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .client
-            .clone()
+        self.current().client.clone()
+    }
+
+    /// When the client was made, by which one is told from another.
+    fn made(&self) -> Instant {
+        self.current().made
     }
 
     /// Makes the client anew, with fresh connections and a token read again.
     fn renew(&self) {
         let Some(config) = &self.0.config else { return };
-        let mut current = self.0.client.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current();
         if current.made.elapsed() < RENEW_PAUSE {
             return;
         }
@@ -183,19 +187,20 @@ impl Cluster {
             .await
     }
 
-    /// Awaits a call until the moment that `end` names; it is asked again when that has come.
+    /// Awaits a call until the moment that `end` names, which is asked again and again.
     async fn until<T, E>(
         &self,
         end: impl Fn(Instant) -> Instant,
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<Result<T, E>, CallError> {
-        let start = Instant::now();
+        let (start, client) = (Instant::now(), self.made());
         let mut call = pin!(call);
         loop {
-            let until = end(Instant::now());
+            let now = Instant::now();
+            let until = end(now).min(now + RECHECK);
             if let Ok(done) = timeout_at(until, &mut call).await {
                 if done.is_ok() {
-                    self.patience().answered(start, Instant::now());
+                    self.patience().answered(start, client, Instant::now());
                 }
                 return Ok(done);
             }
@@ -215,8 +220,9 @@ impl Cluster {
 
     /// The same, for a call that must not be cut off.
     async fn call_to_the_end(&self, request: Request<Vec<u8>>) -> Result<Raw, CallError> {
-        let end = Instant::now() + LONGEST;
-        self.checked(self.until(|_| end, self.exchange(request)).await?)
+        let (start, client) = (Instant::now(), self.made());
+        let end = |_| self.patience().longest(start, client);
+        self.checked(self.until(end, self.exchange(request)).await?)
     }
 
     fn checked(&self, answer: Result<Raw, CallError>) -> Result<Raw, CallError> {

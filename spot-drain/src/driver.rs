@@ -103,6 +103,7 @@ struct Run {
 
 impl Run {
     fn new(pods: Arc<dyn Pods>, plan: Plan) -> Self {
+        let before = pods.requests();
         let (inputs, observed) = mpsc::channel(64);
         let (relist, relisted) = watch::channel(());
         let mut calls = JoinSet::new();
@@ -111,7 +112,6 @@ impl Run {
             never_ending(|| feed(Arc::clone(&seen), heard.clone(), relisted.clone())).await;
             None
         });
-        let before = pods.requests();
         Self {
             pods,
             plan,
@@ -234,8 +234,10 @@ pub async fn perform(effect: Effect, pods: &dyn Pods, until: Instant) -> Option<
             let known = known.unwrap_or_else(|| Budgets::Unavailable(NO_ANSWER.to_owned()));
             Learnt::Budgets(known).into()
         }
-        Effect::CheckAccess => {
-            Learnt::Access(bounded(until, pods.may_evict()).await.flatten()).into()
+        Effect::CheckAccess { namespace } => {
+            let allowed = bounded(until, pods.may_evict(namespace.clone())).await;
+            let allowed = allowed.flatten();
+            Learnt::Access { namespace, allowed }.into()
         }
         Effect::LookAtVolumes => {
             let answer = bounded(until, pods.volumes()).await;

@@ -132,8 +132,9 @@ pub async fn feed(
             }
         }
         tokio::select! {
-            () = sleep(health.pause()) => {}
+            biased;
             Ok(()) = relist.changed() => version = None,
+            () = sleep(health.pause()) => {}
         }
     }
 }
@@ -179,9 +180,16 @@ async fn follow(
                 listing = None.into();
                 let listed = match listed {
                     Ok(listed) => listed,
-                    Err(error) => return Went::Failed(error),
+                    Err(error) => {
+                        tracing::debug!(why = words(&error), "no list beside the watch");
+                        trust = Trust::Doubted;
+                        continue;
+                    }
                 };
+                // What was asked for meanwhile was answered with it.
+                relist.mark_unchanged();
                 trust = Trust::Silent;
+                *version = listed.version;
                 if inputs.send(Input::Listed(listed.pods)).await.is_err() {
                     return Went::ReceiverGone;
                 }

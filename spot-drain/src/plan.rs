@@ -39,6 +39,7 @@ mod fleet;
 mod lane;
 mod outcome;
 mod pace;
+mod rights;
 mod settings;
 mod shared;
 mod suspicion;
@@ -60,7 +61,8 @@ use crate::window::Window;
 use drain::Drain;
 use shared::Shared;
 
-/// How long a drain stays after the last pod it knew: one may be bound before the cordon holds.
+/// How long a drain stays after it began and after it first saw a pod: another may be bound
+/// before the cordon holds.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// How long a cancelled drain waits for the answers of calls under way: one that is cut off may

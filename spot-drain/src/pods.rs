@@ -155,8 +155,8 @@ pub trait Pods: Send + Sync {
     /// [`PodsError`].
     async fn volumes(&self) -> Result<Vec<String>, PodsError>;
 
-    /// Whether we may evict at all; `None` where it could not be learnt.
-    async fn may_evict(&self) -> Option<bool>;
+    /// Whether we may evict pods of a namespace at all; `None` where it could not be learnt.
+    async fn may_evict(&self, namespace: String) -> Option<bool>;
 
     /// How many requests this has made so far.
     fn requests(&self) -> u64;

@@ -125,7 +125,8 @@ pub fn decode(raw: &Raw) -> Reply {
         401 => Reply::Unauthorized,
         403 if status.cause("NamespaceTerminating").is_some() => Reply::NamespaceTerminating,
         403 => Reply::Forbidden { words: words() },
-        404 => Reply::Gone,
+        // Not the 404 of a proxy that knows no such path.
+        404 if status.reason == "NotFound" => Reply::Gone,
         409 => Reply::Conflict,
         429 => match status.cause("DisruptionBudget") {
             Some(cause) => Reply::BudgetClosed(Refusal {
@@ -287,7 +288,10 @@ mod tests {
     #[test]
     fn the_rest_of_the_table() {
         assert_eq!(decode(&plain(401, "")), Reply::Unauthorized);
-        assert_eq!(decode(&plain(404, "")), Reply::Gone);
+        let gone = r#"{"kind": "Status", "reason": "NotFound", "code": 404}"#;
+        assert_eq!(decode(&plain(404, gone)), Reply::Gone);
+        let proxy = decode(&plain(404, "404 page not found"));
+        assert!(matches!(proxy, Reply::Denied { status: 404, .. }));
         assert_eq!(decode(&plain(409, "")), Reply::Conflict);
         assert!(matches!(
             decode(&plain(422, "bad")),

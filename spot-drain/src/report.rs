@@ -30,7 +30,8 @@ pub struct Report {
     pub dry_run: bool,
     /// Whether the pods of the node could be listed at all.
     pub listed: bool,
-    /// Requests made to the API server.
+    /// Requests made to the API server meanwhile over the same connection; 0 in the report of a
+    /// plan, which makes none.
     pub requests: u64,
     /// Every pod that was observed, once.
     pub pods: Vec<PodReport>,
@@ -98,9 +99,14 @@ pub struct PodReport {
     pub name: String,
     /// Its UID.
     pub uid: Uid,
+    /// What was to be done with it, as [`Class::as_str`](crate::classify::Class::as_str) says.
+    pub class: &'static str,
     /// What became of it.
     #[serde(flatten)]
     pub outcome: PodOutcome,
+    /// What kept it from going when it was tried last and did not go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_refusal: Option<String>,
     /// What an operator should know of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

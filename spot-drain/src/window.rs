@@ -10,6 +10,8 @@ const MARGIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 const AT_LEAST: Duration = Duration::from_secs(2);
 /// With this much time, `system-*-critical` pods wait for the ordinary ones.
 const WAVES_FROM: Duration = Duration::from_secs(60);
+/// How late a timer may be without a grace having to be cut.
+const LATE: Duration = Duration::from_secs(1);
 
 /// When a drain begins, ends, and how much grace it can give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,10 +92,11 @@ impl Window {
         Some(u32::try_from(room.max(1)).unwrap_or(u32::MAX))
     }
 
-    /// The latest moment at which `own` still fits.
+    /// The latest moment at which `own` is to be asked for: a second before it would not fit any
+    /// more, since a timer fires late.
     pub fn latest_for(&self, own: Duration) -> Instant {
         self.end
-            .checked_sub(own.saturating_add(self.margin))
+            .checked_sub(own.saturating_add(self.margin + LATE))
             .map_or(self.start, |t| t.max(self.start))
     }
 }

@@ -131,6 +131,7 @@ impl Controller {
     /// Drops the drains that have ended, and says how.
     fn finish(&mut self) {
         let now = Instant::now();
+        let mut effects = Vec::new();
         for node in RETIRED {
             let Some(outcome) = self.fleet.outcome(node, now) else {
                 continue;
@@ -139,7 +140,10 @@ impl Controller {
             let tally = report.map(|report| report.tally()).unwrap_or_default();
             let tally: Vec<_> = tally.iter().map(|(k, n)| format!("{n} {k}")).collect();
             self.say(node, &format!("{outcome}: {}", tally.join(", ")));
-            self.fleet.forget(node);
+            self.fleet.forget(node, now, &mut effects);
+        }
+        for (node, effect) in effects {
+            self.perform(node, effect);
         }
     }
 

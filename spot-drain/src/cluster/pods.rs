@@ -275,11 +275,12 @@ impl Pods for KubePods {
             .collect())
     }
 
-    async fn may_evict(&self) -> Option<bool> {
+    async fn may_evict(&self, namespace: String) -> Option<bool> {
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
             "spec": { "resourceAttributes":
-                { "verb": "create", "resource": "pods", "subresource": "eviction" } },
+                { "verb": "create", "resource": "pods", "subresource": "eviction",
+                    "namespace": namespace } },
         });
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
         let body = review.to_string().into_bytes();

@@ -303,7 +303,7 @@ impl Pods for Fake {
         Ok(self.state().volumes.pop_front().unwrap_or_default())
     }
 
-    async fn may_evict(&self) -> Option<bool> {
+    async fn may_evict(&self, _namespace: String) -> Option<bool> {
         let _alive = self.asked("may evict".into());
         Some(false)
     }

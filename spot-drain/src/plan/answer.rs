@@ -6,10 +6,12 @@ use tokio::time::Instant;
 
 use super::Effect;
 use super::drain::{Drain, class};
-use super::entry::{Hold, State};
+use super::entry::{Entry, Hold, State};
+use super::lane::LaneKey;
 use super::shared::Shared;
 use crate::facts::Uid;
-use crate::reply::Reply;
+use crate::reply::{Refusal, Reply};
+use crate::report::PodOutcome;
 
 /// The pause before a refusal that is not expected to mend itself soon is tried again.
 const SLOW: Duration = Duration::from_secs(5);
@@ -26,6 +28,10 @@ const STALE: Duration = Duration::from_secs(3);
 const OVERLOAD: Duration = Duration::from_secs(1);
 /// The shortest pause after a refusal, whatever the server says and however late it is.
 const SHORTEST: Duration = Duration::from_millis(200);
+/// The longest pause after a call that got no answer: there may be one any time.
+const LOST: Duration = Duration::from_secs(1);
+/// So many calls of a pod may get lost before there are pauses.
+const QUICK: u32 = 3;
 /// The longest pause before a deletion is tried again.
 const DELETE: Duration = Duration::from_secs(2);
 
@@ -50,6 +56,7 @@ impl Drain {
             Reply::Accepted => {
                 let took = now.saturating_duration_since(since);
                 if !delete {
+                    shared.rights.exercised(&entry.facts.namespace);
                     shared.lanes.accepted(&entry.lane, took, now);
                 }
                 entry.accept(delete, took, self.settings.dry_run, now);
@@ -64,15 +71,7 @@ impl Drain {
                 pause = CONFLICT;
                 None
             }
-            Reply::BudgetClosed(refusal) => {
-                let stale = refusal.stale.then(|| (left / 4).clamp(SHORTEST, STALE));
-                let by = shared
-                    .lanes
-                    .refused(&entry.lane, &entry.facts, &refusal, stale, now);
-                entry.refused_by = Some(by);
-                entry.lane = shared.lanes.of(&entry.facts, entry.refused_by.as_ref());
-                Some(Hold::Budget(refusal))
-            }
+            Reply::BudgetClosed(refusal) => Some(entry.closed(refusal, left, (since, now), shared)),
             Reply::Overloaded { retry_after } => {
                 let asked = retry_after.unwrap_or(OVERLOAD);
                 shared.pause(asked.min(left / 4).max(SHORTEST), uid, now);
@@ -87,7 +86,7 @@ impl Drain {
                 if delete {
                     entry.delete_refused = true;
                 } else {
-                    shared.ask_access(now, effects);
+                    shared.forbidden(&entry.facts.namespace, now, effects);
                 }
                 let times = before + 1;
                 Some(Hold::Forbidden { words, times })
@@ -113,10 +112,19 @@ impl Drain {
                 pause = entry.unclear_pause();
                 Some(Hold::Unclear { what })
             }
-            // The pace sees to it that a server that is away is not asked all the time.
-            Reply::Lost { what } => Some(Hold::Unclear { what }),
+            // The pace sees to it that a server that is away is not asked all the time; but one
+            // that loses calls for this pod may well be there.
+            Reply::Lost { what } => {
+                if entry.tries > QUICK {
+                    pause = entry.unclear_pause().min(LOST);
+                }
+                Some(Hold::Unclear { what })
+            }
         };
-        entry.hold = hold.or(entry.hold.take());
+        if let Some(hold) = hold {
+            entry.last_refusal = Some(PodOutcome::from(hold.clone()).to_string());
+            entry.hold = Some(hold);
+        }
         if delete {
             pause = pause.max((left / 4).min(DELETE));
         }
@@ -139,5 +147,29 @@ impl Drain {
         } else if matches!(entry.state, State::Ready { .. }) && class != entry.class {
             entry.place(class, now);
         }
+    }
+}
+
+impl Entry {
+    /// A budget refused it in a call made at the first of `times` and answered at the second;
+    /// so much is `left` of the window.
+    fn closed(
+        &mut self,
+        mut refusal: Refusal,
+        left: Duration,
+        times: (Instant, Instant),
+        shared: &mut Shared,
+    ) -> Hold {
+        shared.rights.exercised(&self.facts.namespace);
+        let lanes = &mut shared.lanes;
+        let stale = refusal.stale.then(|| (left / 4).clamp(SHORTEST, STALE));
+        let by = lanes.refused(&self.lane, &self.facts, &refusal, stale, times);
+        // One that its refusal does not name may be known by its selector.
+        if let (None, LaneKey::Budget(_, name)) = (&refusal.budget, &by) {
+            refusal.budget = Some(name.clone());
+        }
+        self.refused_by = Some(by);
+        self.lane = lanes.of(&self.facts, self.refused_by.as_ref());
+        Hold::Budget(refusal)
     }
 }

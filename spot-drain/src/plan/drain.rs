@@ -11,7 +11,6 @@ use super::volumes::Volumes;
 use super::{Effect, Input, Settings, after};
 use crate::classify::{Class, classify};
 use crate::facts::{PodFacts, Uid};
-use crate::reply::Reply;
 use crate::window::Window;
 
 /// A node's drain. What it shares with those of other nodes is handed in.
@@ -24,6 +23,8 @@ pub(super) struct Drain {
     /// The order in which pods of a wave are taken; among them those that are done.
     pub(super) ranks: BTreeMap<Rank, Uid>,
     pub(super) listed: bool,
+    /// When a pod was last seen for the first time.
+    pub(super) newest: Instant,
     /// When it was cancelled.
     pub(super) cancelled: Option<Instant>,
     pub(super) suspicion: Suspicion,
@@ -45,6 +46,7 @@ impl Drain {
             pods: BTreeMap::new(),
             ranks: BTreeMap::new(),
             listed: false,
+            newest: now,
             cancelled: None,
             suspicion: Suspicion::new(now),
             volumes: Volumes::default(),
@@ -69,19 +71,16 @@ impl Drain {
                 self.suspicion.listed(gone, now);
             }
             Input::Seen(pod) => {
-                self.suspicion.heard(now);
-                self.on_sight(shared);
+                self.heard(now, shared);
                 self.on_seen(pod, now, shared);
             }
             Input::Deleted(uid) => {
-                self.suspicion.heard(now);
-                self.on_sight(shared);
+                self.heard(now, shared);
                 self.on_gone(&uid, now);
             }
             Input::Unseen(why) => self.unseen = Some(why),
             Input::Answered { pod, reply } => {
-                let lost = matches!(reply, Reply::Lost { .. });
-                shared.end(&pod, lost, now);
+                shared.end(&pod, &reply, now);
                 self.on_answered(&pod, reply, now, shared, effects);
             }
             Input::Attached(answer) => self.volumes.looked(answer, now),
@@ -97,6 +96,12 @@ impl Drain {
             Input::Learnt(learnt) => shared.learn(learnt, now),
             Input::Woken => {}
         }
+    }
+
+    /// The watch has spoken, of whatever.
+    pub(super) fn heard(&mut self, now: Instant, shared: &mut Shared) {
+        self.suspicion.heard(now);
+        self.on_sight(shared);
     }
 
     /// The node's pods are seen, and with them the API server.
@@ -150,18 +155,16 @@ impl Drain {
         for uid in former {
             self.on_gone(&uid, now);
         }
+        // Its DaemonSet may be younger than what is known of them.
         let class = match class {
-            // Its DaemonSet may be younger than what is known of them.
-            Class::Evict(_) if pod.is_of_daemon_set() => {
-                shared.doubt_daemon_sets();
-                Class::Undecided
-            }
+            Class::Evict(_) if pod.is_of_daemon_set() => Class::Undecided,
             class => class,
         };
         let rank = Rank::of(&pod);
         let uid = pod.uid.clone();
         let lane = shared.lanes.of(&pod, None);
-        let mut entry = Entry::new(pod, lane);
+        self.newest = now;
+        let mut entry = Entry::new(pod, lane, shared.next_question());
         entry.place(class, now);
         self.ranks.insert(rank, uid.clone());
         self.pods.insert(uid, entry);
@@ -180,18 +183,22 @@ impl Drain {
     }
 
     /// Gives pods the class and the lane that what was learnt of the cluster gives them.
-    pub(super) fn catch_up(&mut self, now: Instant, shared: &Shared) {
+    pub(super) fn catch_up(&mut self, now: Instant, shared: &mut Shared) {
         let learnt = shared.daemon_sets_learnt;
         if std::mem::replace(&mut self.daemon_sets_learnt, learnt) != learnt {
             let Self { settings, pods, .. } = self;
             let undecided = |e: &&mut Entry| e.class == Class::Undecided && e.gone.is_none();
             for entry in pods.values_mut().filter(undecided) {
-                entry.place(class(&entry.facts, settings, shared), now);
+                match class(&entry.facts, settings, shared) {
+                    Class::Evict(_) if !shared.answered(entry.question) => {}
+                    class => entry.place(class, now),
+                }
             }
         }
         if std::mem::replace(&mut self.lane_changes, shared.lanes.changes) != shared.lanes.changes {
-            for entry in self.pods.values_mut() {
+            for (uid, entry) in &mut self.pods {
                 entry.lane = shared.lanes.of(&entry.facts, entry.refused_by.as_ref());
+                shared.moved(uid, &entry.lane);
             }
         }
     }

@@ -95,6 +95,9 @@ pub(super) struct Entry {
     pub(super) refused_by: Option<LaneKey>,
     pub(super) state: State,
     pub(super) hold: Option<Hold>,
+    pub(super) last_refusal: Option<String>,
+    /// The question about the DaemonSets whose answer decides about it.
+    pub(super) question: u64,
     pub(super) tries: u32,
     /// The grace that was last asked for.
     pub(super) grace: Option<u32>,
@@ -109,7 +112,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(facts: PodFacts, lane: LaneKey) -> Self {
+    pub(super) fn new(facts: PodFacts, lane: LaneKey, question: u64) -> Self {
         Self {
             facts,
             class: Class::Undecided,
@@ -117,6 +120,8 @@ impl Entry {
             refused_by: None,
             state: State::Aside,
             hold: None,
+            last_refusal: None,
+            question,
             tries: 0,
             grace: None,
             deleted: false,

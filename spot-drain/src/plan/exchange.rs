@@ -46,8 +46,14 @@ pub enum Learnt {
     DaemonSets(DaemonSets),
     /// The answer to [`Effect::ListBudgets`].
     Budgets(Budgets),
-    /// The answer to [`Effect::CheckAccess`]: may we evict at all? `None`: not learnt.
-    Access(Option<bool>),
+    /// The answer to [`Effect::CheckAccess`]. A plan believes a no when it has been said twice,
+    /// a second apart, and asks again of itself.
+    Access {
+        /// The namespace.
+        namespace: String,
+        /// May we evict its pods at all? `None`: not learnt.
+        allowed: Option<bool>,
+    },
     /// A watched budget is new or has changed.
     Budget(BudgetFacts),
     /// A watched budget is gone.
@@ -108,8 +114,11 @@ pub enum Effect {
         /// The namespace.
         namespace: String,
     },
-    /// Learn whether evictions are allowed at all.
-    CheckAccess,
+    /// Learn whether evictions are allowed at all in a namespace.
+    CheckAccess {
+        /// The namespace.
+        namespace: String,
+    },
     /// Learn which volumes are still attached to the node.
     LookAtVolumes,
     /// The watch should have spoken: list the node's pods again, no older than what was seen.

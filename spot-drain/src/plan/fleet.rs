@@ -40,6 +40,7 @@ use crate::window::Window;
 pub struct Fleet {
     drains: BTreeMap<String, Drain>,
     shared: Shared,
+    limits: Limits,
 }
 
 impl Fleet {
@@ -48,11 +49,13 @@ impl Fleet {
         Self {
             drains: BTreeMap::new(),
             shared: Shared::new(limits),
+            limits,
         }
     }
 
     /// Begins to drain a node at `now`, whose machine goes at `deadline`. The node's pods are
-    /// then to be handed in anew. A drain of it that is under way is replaced.
+    /// then to be handed in anew. A drain of it that is under way is replaced; calls that it has
+    /// under way are to be answered all the same.
     pub fn start(
         &mut self,
         node: impl Into<String>,
@@ -60,10 +63,8 @@ impl Fleet {
         deadline: Option<Instant>,
         now: Instant,
     ) {
-        let node = node.into();
-        self.forget(&node);
-        self.drains
-            .insert(node, Drain::new(settings, deadline, now));
+        let drain = Drain::new(settings, deadline, now);
+        self.drains.insert(node.into(), drain);
     }
 
     /// The nodes that are being drained.
@@ -103,6 +104,10 @@ impl Fleet {
                 }
             }
             Input::Seen(pod) => {
+                // It is one watch that speaks, of whichever node.
+                for drain in self.drains.values_mut() {
+                    drain.heard(now, &mut self.shared);
+                }
                 let node = pod.node.clone();
                 self.tell(&node, Input::Seen(pod), now, effects);
             }
@@ -117,10 +122,11 @@ impl Fleet {
         self.serve(now, effects);
     }
 
-    /// When [`Input::Woken`] is due, for whichever node; `None` without drains.
+    /// When [`Input::Woken`] is due, for whichever node; `None` where no drain is under way.
     pub fn next_wake(&self, now: Instant) -> Option<Instant> {
-        let wakes = self.drains.values().map(|d| d.next_wake(now, &self.shared));
-        wakes.min()
+        let under_way = |d: &&Drain| d.outcome(now, &self.shared).is_none();
+        let drains = self.drains.values().filter(under_way);
+        drains.map(|d| d.next_wake(now, &self.shared)).min()
     }
 
     /// The times of a node's drain.
@@ -138,13 +144,21 @@ impl Fleet {
         Some(self.drains.get(node)?.report(now, &self.shared))
     }
 
-    /// Drops a node's drain, whether it has ended or not. Answers to its calls are ignored.
-    pub fn forget(&mut self, node: &str) {
-        if let Some(drain) = self.drains.remove(node) {
-            for uid in drain.pods.keys() {
-                self.shared.forget(uid);
-            }
+    /// Drops a node's drain, whether it has ended or not, and serves the others with what it held.
+    /// Its calls are to be dropped; their answers are ignored. With the last drain all that was
+    /// learnt of the cluster is forgotten, and watches of budgets are to be ended.
+    pub fn forget(&mut self, node: &str, now: Instant, effects: &mut Vec<(String, Effect)>) {
+        let Some(drain) = self.drains.remove(node) else {
+            return;
+        };
+        if self.drains.is_empty() {
+            self.shared = Shared::new(self.limits);
+            return;
         }
+        for uid in drain.pods.keys() {
+            self.shared.forget(uid);
+        }
+        self.serve(now, effects);
     }
 
     fn tell(

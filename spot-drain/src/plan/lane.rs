@@ -311,15 +311,15 @@ impl Lanes {
         };
     }
 
-    /// A budget refused `pod`, which was in `lane`; `stale`: how long to wait where its numbers
-    /// are not up to date. The lane that refused it, for [`Lanes::of`].
+    /// A budget refused `pod`, which was in `lane`, in a call made at `since`; `stale`: how long
+    /// to wait where its numbers are not up to date. The lane that refused it, for [`Lanes::of`].
     pub(super) fn refused(
         &mut self,
         lane: &LaneKey,
         pod: &PodFacts,
         refusal: &Refusal,
         stale: Option<Duration>,
-        now: Instant,
+        (since, now): (Instant, Instant),
     ) -> LaneKey {
         // A budget that is younger than what is known of them.
         let own = LaneKey::own(pod);
@@ -340,11 +340,19 @@ impl Lanes {
             return key;
         }
         let pause = before.map_or(PROBE.0, |c| c.pause.mul_f64(1.5).min(PROBE.1));
-        let wait = stale.unwrap_or(if watched { HEARTBEAT } else { pause });
+        // It may have opened after it refused, and the watch was quicker to tell.
+        let room = self.by_key.get(&key).and_then(|lane| lane.room);
+        let reopened = room.filter(|room| room.at > since && room.left > 0);
+        let wait = match (stale, reopened) {
+            (Some(stale), _) => stale,
+            (None, Some(_)) => SHORTEST,
+            (None, None) if watched => HEARTBEAT,
+            (None, None) => pause,
+        };
         let probe = now + wait + self.jitter(wait, &pod.uid);
         let lane = self.by_key.entry(key.clone()).or_default();
         lane.width = 1;
-        lane.room = None;
+        lane.room = reopened;
         lane.closed = Some(Closed {
             since: now,
             probe,

@@ -20,7 +20,7 @@ impl Drain {
             return answered.then_some(DrainOutcome::Cancelled);
         }
         if now < self.window.end() {
-            let lingered = now >= self.window.start() + LINGER && self.listed;
+            let lingered = now >= self.newest + LINGER && self.listed;
             let settled = || self.pods.values().all(|e| self.is_settled(e, shared));
             if !lingered || !settled() || !self.volumes_settled(now) {
                 return None;
@@ -45,7 +45,8 @@ impl Drain {
     fn is_settled(&self, entry: &Entry, shared: &Shared) -> bool {
         let ready = matches!(entry.state, State::Ready { .. });
         let going = self.settings.dry_run && matches!(entry.state, State::Going { .. });
-        entry.is_done() || going || (ready && shared.barred && self.delete_at(entry).is_none())
+        let barred = shared.rights.barred(&entry.facts.namespace);
+        entry.is_done() || going || (ready && barred && self.delete_at(entry).is_none())
     }
 
     /// What has become of the pods at `now`.
@@ -54,7 +55,9 @@ impl Drain {
             namespace: e.facts.namespace.clone(),
             name: e.facts.name.clone(),
             uid: e.facts.uid.clone(),
+            class: e.class.as_str(),
             outcome: pod_outcome(e, shared),
+            last_refusal: e.last_refusal.clone(),
             warnings: match e.class {
                 Class::Evict(_) => warnings(&e.facts).iter().map(ToString::to_string).collect(),
                 _ => Vec::new(),
@@ -108,8 +111,11 @@ fn pod_outcome(entry: &Entry, shared: &Shared) -> PodOutcome {
         (_, Class::Awaited) => PodOutcome::Awaited,
         (State::Would, _) => PodOutcome::WouldEvict,
         (State::Going { .. }, _) => PodOutcome::Terminating,
-        _ if shared.barred => PodOutcome::Forbidden {
-            words: "not allowed to create pods/eviction".to_owned(),
+        _ if shared.rights.barred(&entry.facts.namespace) => PodOutcome::Forbidden {
+            words: format!(
+                "not allowed to create pods/eviction in {}",
+                entry.facts.namespace
+            ),
         },
         (State::InFlight { .. }, _) if entry.hold.is_none() => PodOutcome::Unreachable {
             what: "the call had not been answered".to_owned(),

@@ -42,8 +42,8 @@ struct Away {
 impl Pace {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
-            width: limits.in_flight.min(WIDTH.0),
-            widest: limits.in_flight,
+            width: limits.in_flight.clamp(1, WIDTH.0),
+            widest: limits.in_flight.max(1),
             narrowed: None,
             each: Duration::from_secs(1) / limits.per_second.max(1),
             burst: limits.burst.max(1),

@@ -17,7 +17,7 @@ pub enum BudgetPolicy {
     /// so that its processes get their SIGTERM. This goes past the budget; a pod that nothing
     /// has held yet is evicted first all the same.
     DeleteAt {
-        /// The longest grace that is waited for.
+        /// The longest grace that is waited for; at least 1 s is.
         grace: Duration,
     },
 }
@@ -26,7 +26,7 @@ pub enum BudgetPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The most calls under way at once (64). A drain begins with 32 or this, whichever is
+    /// The most calls under way at once (64); 0 counts as 1. A drain begins with 32 or this, whichever is
     /// less, widens with quick answers and halves with slow ones, down to 4. On two cores, 110
     /// evictions took an API server 1.6 s over 16 connections, 1.0 s over 32, 0.8 s over 64,
     /// and 1.0 s all at once.

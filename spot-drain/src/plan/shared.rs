@@ -7,14 +7,13 @@ use tokio::time::Instant;
 
 use super::lane::{Busy, LaneKey, Lanes};
 use super::pace::Pace;
+use super::rights::Rights;
 use super::{Effect, Learnt, Limits};
 use crate::budget::Budgets;
 use crate::classify::DaemonSets;
 use crate::facts::Uid;
+use crate::reply::Reply;
 use crate::report::Hindrance;
-
-/// The pause before it is asked again whether evictions are forbidden for good.
-const DOUBT: Duration = Duration::from_secs(1);
 
 /// A call under way.
 #[derive(Debug)]
@@ -32,10 +31,10 @@ pub(super) struct Shared {
     pub(super) daemon_sets: DaemonSets,
     /// How often they were learnt.
     pub(super) daemon_sets_learnt: u64,
-    /// When evictions were first said to be forbidden.
-    denied: Option<Instant>,
-    /// Evictions are forbidden for good: it was said twice.
-    pub(super) barred: bool,
+    /// How often they were asked for, and which of the questions was answered last.
+    daemon_sets_asked: u64,
+    daemon_sets_answered: u64,
+    pub(super) rights: Rights,
     /// The server asked to be left alone until then.
     paused: Option<Instant>,
     asked: Asked,
@@ -46,9 +45,7 @@ pub(super) struct Shared {
 /// Questions that were put already.
 #[derive(Debug, Default)]
 struct Asked {
-    daemon_sets: bool,
     budgets: bool,
-    access: bool,
 }
 
 impl Shared {
@@ -59,8 +56,9 @@ impl Shared {
             lanes: Lanes::default(),
             daemon_sets: DaemonSets::Unknown,
             daemon_sets_learnt: 0,
-            denied: None,
-            barred: false,
+            daemon_sets_asked: 0,
+            daemon_sets_answered: 0,
+            rights: Rights::default(),
             paused: None,
             asked: Asked::default(),
             hindrances: Vec::new(),
@@ -76,18 +74,12 @@ impl Shared {
                 }
                 self.daemon_sets = known;
                 self.daemon_sets_learnt += 1;
+                self.daemon_sets_answered = self.daemon_sets_asked;
             }
             Learnt::Budgets(Budgets::Known(budgets)) => self.lanes.know(budgets, now),
             Learnt::Budgets(Budgets::Unavailable(why)) => self.hindered(Hindrance::Budgets { why }),
             Learnt::Budgets(Budgets::Unknown) => {}
-            Learnt::Access(Some(true)) => self.denied = None,
-            // A server that has just started knows nobody's rights for a moment.
-            Learnt::Access(Some(false)) if self.denied.is_none() => {
-                self.denied = Some(now);
-                self.asked.access = false;
-            }
-            Learnt::Access(Some(false)) => self.barred = true,
-            Learnt::Access(None) => self.asked.access = false,
+            Learnt::Access { namespace, allowed } => self.rights.learnt(namespace, allowed, now),
             Learnt::Budget(budget) => {
                 self.pace.heard();
                 self.lanes.seen(budget, now);
@@ -111,16 +103,24 @@ impl Shared {
         }
     }
 
-    /// Asks which DaemonSets exist, once.
-    pub(super) fn ask_daemon_sets(&mut self, effects: &mut Vec<Effect>) {
-        if !std::mem::replace(&mut self.asked.daemon_sets, true) {
-            effects.push(Effect::ListDaemonSets);
-        }
+    /// The question about the DaemonSets whose answer is as young as a pod that is first seen
+    /// now: a pod may be younger than what is known, or than what is being asked.
+    pub(super) fn next_question(&self) -> u64 {
+        self.daemon_sets_asked + 1
     }
 
-    /// What is known of the DaemonSets may be too old: they are asked for anew.
-    pub(super) fn doubt_daemon_sets(&mut self) {
-        self.asked.daemon_sets = false;
+    /// Whether that question was answered.
+    pub(super) fn answered(&self, question: u64) -> bool {
+        self.daemon_sets_answered >= question
+    }
+
+    /// Asks which DaemonSets exist, one question at a time, up to this one.
+    pub(super) fn ask_daemon_sets(&mut self, question: u64, effects: &mut Vec<Effect>) {
+        let open = self.daemon_sets_asked > self.daemon_sets_answered;
+        if !open && self.daemon_sets_asked < question {
+            self.daemon_sets_asked += 1;
+            effects.push(Effect::ListDaemonSets);
+        }
     }
 
     /// Asks which budgets exist, once.
@@ -130,19 +130,19 @@ impl Shared {
         }
     }
 
-    /// Asks whether evictions are allowed at all, once; or twice, a while apart, where the
-    /// answer is no.
-    pub(super) fn ask_access(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let early = self.doubt().is_some_and(|at| now < at);
-        if !early && !std::mem::replace(&mut self.asked.access, true) {
-            effects.push(Effect::CheckAccess);
+    /// An eviction was forbidden: asks whether all are.
+    pub(super) fn forbidden(&mut self, namespace: &str, now: Instant, effects: &mut Vec<Effect>) {
+        if self.rights.refused(namespace, now) {
+            let namespace = namespace.to_owned();
+            effects.push(Effect::CheckAccess { namespace });
         }
     }
 
-    /// When evictions that are said to be forbidden are asked about again.
-    pub(super) fn doubt(&self) -> Option<Instant> {
-        let pending = !self.barred && !self.asked.access;
-        self.denied.filter(|_| pending).map(|at| at + DOUBT)
+    /// Asks again about rights that were denied a while ago.
+    pub(super) fn doubt_rights(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        for namespace in self.rights.due(now) {
+            self.forbidden(&namespace, now, effects);
+        }
     }
 
     /// Asks for a watch of the budgets of a closed lane, once.
@@ -177,16 +177,31 @@ impl Shared {
     }
 
     /// A call for a pod was answered at `now`, or got lost.
-    pub(super) fn end(&mut self, pod: &Uid, lost: bool, now: Instant) {
+    pub(super) fn end(&mut self, pod: &Uid, reply: &Reply, now: Instant) {
         let call = self.calls.remove(pod);
-        if lost {
+        if matches!(reply, Reply::Lost { .. }) {
             self.pace.lost(now);
-        } else {
-            self.pace.heard();
-            if let Some(call) = call {
-                self.pace.answered(call.since, now);
-            }
+            return;
         }
+        self.pace.heard();
+        // A refusal for overload comes quickly, and is no reason to call more.
+        if let Some(call) = call
+            && !matches!(reply, Reply::Overloaded { .. } | Reply::Unclear { .. })
+        {
+            self.pace.answered(call.since, now);
+        }
+    }
+
+    /// A pod belongs into another lane than was known; so does its call.
+    pub(super) fn moved(&mut self, pod: &Uid, lane: &LaneKey) {
+        if let Some(call) = self.calls.get_mut(pod) {
+            call.lane = lane.clone();
+        }
+    }
+
+    /// Whether a call for a pod is under way, perhaps for a drain that was replaced.
+    pub(super) fn is_under_way(&self, pod: &Uid) -> bool {
+        self.calls.contains_key(pod)
     }
 
     /// A call for a pod is nobody's any more.
@@ -205,6 +220,7 @@ impl Shared {
 
     /// The server asks to be left alone for `pause`.
     pub(super) fn pause(&mut self, pause: Duration, pod: &Uid, now: Instant) {
-        self.paused = Some(now + pause + self.lanes.jitter(pause, pod));
+        let until = now + pause + self.lanes.jitter(pause, pod);
+        self.paused = self.paused.max(Some(until));
     }
 }

@@ -14,8 +14,8 @@ use super::drain::Drain;
 use super::entry::State;
 use crate::classify::Class;
 
-/// The pause between two lists.
-const PAUSE: Duration = Duration::from_secs(5);
+/// The pause between two lists; twice as long after each that told nothing new, up to the second.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(40));
 /// How long a watch may say nothing while pods are going; twice as long after each list that
 /// it was suspected without reason for.
 const SILENCE: Duration = Duration::from_secs(12);
@@ -34,6 +34,7 @@ pub(super) struct Suspicion {
     /// When something was last heard.
     heard: Instant,
     silence: Duration,
+    pause: Duration,
 }
 
 impl Suspicion {
@@ -45,6 +46,7 @@ impl Suspicion {
             asked: None,
             heard: now,
             silence: SILENCE,
+            pause: PAUSE.0,
         }
     }
 
@@ -58,7 +60,13 @@ impl Suspicion {
     /// A list was made; whether it told `news`.
     pub(super) fn listed(&mut self, news: bool, now: Instant) {
         self.heard = now;
-        self.missed = std::mem::take(&mut self.open) && news;
+        let asked = std::mem::take(&mut self.open);
+        self.missed = asked && news;
+        if news {
+            self.pause = PAUSE.0;
+        } else if asked {
+            self.pause = (self.pause * 2).min(PAUSE.1);
+        }
     }
 
     /// What was seen cannot be true any more.
@@ -68,7 +76,7 @@ impl Suspicion {
 
     /// When another list may be asked for; `None`: at any time.
     fn pause(&self) -> Option<Instant> {
-        self.asked.map(|asked| asked + PAUSE)
+        self.asked.map(|asked| asked + self.pause)
     }
 }
 
@@ -88,7 +96,7 @@ impl Drain {
             if let State::Going { suspect } = &mut entry.state
                 && now >= *suspect
             {
-                *suspect = now + PAUSE;
+                *suspect = now + PAUSE.0;
                 found = true;
             }
         }

@@ -75,7 +75,8 @@ fn budgets(known: Budgets) -> Input {
 }
 
 fn access(allowed: Option<bool>) -> Input {
-    Learnt::Access(allowed).into()
+    let namespace = "shop".into();
+    Learnt::Access { namespace, allowed }.into()
 }
 
 /// A budget of the pods' namespace, with this selector.

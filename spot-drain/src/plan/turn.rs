@@ -12,6 +12,9 @@ use super::{ANSWERS, BudgetPolicy, Effect, LINGER};
 use crate::classify::Class;
 use crate::facts::Uid;
 
+/// A pod is deleted so long before the end at least, whatever grace it is left.
+const SOONEST: Duration = Duration::from_secs(1);
+
 /// How a call is started; the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Start {
@@ -43,17 +46,16 @@ impl Drain {
         if self.cancelled.is_some() || now >= self.window.end() {
             return;
         }
-        if self.pods.values().any(|e| e.class == Class::Undecided) {
-            shared.ask_daemon_sets(effects);
+        let undecided = self.pods.values().filter(|e| e.class == Class::Undecided);
+        if let Some(question) = undecided.map(|e| e.question).max() {
+            shared.ask_daemon_sets(question, effects);
         }
         // A single pod need not know who else stands under its budget.
         let ready = |e: &&Entry| matches!(e.state, State::Ready { .. });
         if self.pods.values().filter(ready).count() > 1 {
             shared.ask_budgets(effects);
         }
-        if shared.doubt().is_some() {
-            shared.ask_access(now, effects);
-        }
+        shared.doubt_rights(now, effects);
         self.suspect(now, effects);
         self.look_at_volumes(now, effects);
         let startable = self.startable(now, shared);
@@ -66,6 +68,9 @@ impl Drain {
         for (uid, start) in startable {
             if !shared.has_slot(now) {
                 return;
+            }
+            if shared.is_under_way(&uid) {
+                continue;
             }
             let Some(entry) = self.pods.get_mut(&uid) else {
                 continue;
@@ -93,7 +98,7 @@ impl Drain {
         let opens = shared.opens(now);
         let pods = self.pods.values().flat_map(|e| match e.state {
             State::Ready { not_before } => {
-                let evict = (!shared.barred).then(|| {
+                let evict = (!shared.rights.barred(&e.facts.namespace)).then(|| {
                     let lane = shared.lanes.opens(&e.lane).unwrap_or(now);
                     let due = self.due(e, &waves);
                     not_before.max(lane).max(due).max(opens)
@@ -104,9 +109,9 @@ impl Drain {
         });
         // Whatever was due by now has been done, or waits for an answer.
         pods.flatten()
-            .chain([self.window.start() + LINGER])
+            .chain([self.newest + LINGER])
             .chain(self.suspicion_wake())
-            .chain(shared.doubt())
+            .chain(shared.rights.wake())
             .chain(self.cancelled.map(|at| at + ANSWERS))
             .chain(self.volumes_wake())
             .filter(|t| *t > now)
@@ -131,7 +136,9 @@ impl Drain {
                 } else {
                     Start::EvictLate
                 }
-            } else if !shared.barred && now >= not_before.max(self.due(entry, &waves)) {
+            } else if !shared.rights.barred(&entry.facts.namespace)
+                && now >= not_before.max(self.due(entry, &waves))
+            {
                 Start::Evict
             } else {
                 continue;
@@ -183,7 +190,7 @@ impl Drain {
     pub(super) fn delete_at(&self, entry: &Entry) -> Option<Instant> {
         match self.settings.budgets {
             BudgetPolicy::DeleteAt { grace } if !entry.delete_refused => {
-                let before = entry.facts.grace.min(grace);
+                let before = entry.facts.grace.min(grace).max(SOONEST);
                 let start = self.window.start();
                 let end = self.window.end();
                 let at = end.checked_sub(before).map_or(start, |at| at.max(start));
@@ -196,5 +203,6 @@ impl Drain {
 
 /// Whether something has kept a pod from being evicted.
 fn is_held(entry: &Entry, shared: &Shared) -> bool {
-    entry.tries > 0 || shared.barred || shared.lanes.refusal(&entry.lane).is_some()
+    let barred = shared.rights.barred(&entry.facts.namespace);
+    entry.tries > 0 || barred || shared.lanes.refusal(&entry.lane).is_some()
 }

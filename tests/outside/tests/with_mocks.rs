@@ -21,7 +21,7 @@ use spot_drain::classify::DaemonSets;
 use spot_drain::driver::NodeDrainer;
 use spot_drain::facts::{PodFacts, Uid};
 use spot_drain::plan::Call;
-use spot_drain::pods::{Change, Listed, MockPods, PodsError, Watched};
+use spot_drain::pods::{Change, Freshness, Listed, MockPods, PodsError, Watched};
 use spot_drain::reply::Reply;
 use spot_imds::client::ImdsClient;
 use spot_imds::transport::{MockTransport, TransportError};
@@ -165,7 +165,7 @@ async fn the_real_drainer_drains_pods_that_are_a_mock() {
         version: "7".to_owned(),
     };
     pods.expect_list()
-        .with(eq(false))
+        .with(eq(Freshness::Any))
         .once()
         .return_once(|_| Ok(listed));
     let gone = Arc::clone(&evicted);

@@ -185,6 +185,19 @@ async fn a_list_that_a_watch_has_overtaken_is_not_believed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_beside_a_watch_that_fails_leaves_the_watch_as_it_is() {
+    let failing = Answer::Says(Err(unavailable()));
+    let fake = Fake::of(&["a"]).lists([Answer::Says(Ok(())), failing]);
+    let mut feeding = Feeding::of(&fake);
+    assert_eq!(feeding.next().await, "listed 1");
+    settle().await;
+    feeding.suspect().await;
+    fake.add("b");
+    assert_eq!(feeding.next().await, "seen b");
+    assert_eq!(fake.asks("watch").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_that_is_slow_to_open_is_not_given_up_for_a_list() {
     let fake = Fake::of(&["a"]).watches([Answer::Never]);
     let mut feeding = Feeding::of(&fake);

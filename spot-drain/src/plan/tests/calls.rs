@@ -149,6 +149,20 @@ fn a_drain_of_an_empty_node_lingers_for_a_pod_bound_before_the_cordon() {
 }
 
 #[test]
+fn a_pod_that_is_bound_late_makes_the_drain_stay_for_another() {
+    let (mut bench, _) = Bench::of([]);
+    bench.now += millis(900);
+    bench.on(Input::Seen(pod("late")));
+    bench.answer("late", Reply::Accepted);
+    bench.on(Input::Deleted(uid("late")));
+    bench.wake_at(millis(1_800));
+    assert_eq!(bench.outcome(), None);
+    assert_eq!(bench.next_wake(), millis(1_900));
+    bench.wake_at(millis(1_900));
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Complete));
+}
+
+#[test]
 fn a_node_that_was_never_listed_is_not_complete() {
     let mut bench = Bench::new(Settings::default(), 120);
     bench.wake_at(secs(60));

@@ -125,9 +125,60 @@ fn a_forgotten_node_gives_back_what_it_used() {
     let mut nodes = Nodes::new(limits, &[("a", 120), ("b", 120)]);
     let pods = vec![on("a", pod("p1")), on("b", pod("p2"))];
     assert_eq!(nodes.see(Input::Listed(pods)), [pair("a", "p1")]);
-    nodes.fleet.forget("a");
-    assert_eq!(nodes.see(Input::Woken), [pair("b", "p2")]);
+    let mut effects = Vec::new();
+    nodes.fleet.forget("a", nodes.now, &mut effects);
+    assert!(
+        matches!(&effects[..], [(node, Effect::Evict(call))] if node == "b" && call.name == "p2"),
+        "{effects:?}"
+    );
     assert_eq!(nodes.answer("a", "p1", Reply::Accepted), []);
     assert_eq!(nodes.fleet.nodes().collect::<Vec<_>>(), ["b"]);
     assert!(nodes.fleet.report("a", nodes.now).is_none());
+}
+
+#[test]
+fn a_node_that_is_drained_anew_waits_for_the_answers_to_its_first_drain() {
+    let mut nodes = Nodes::new(Limits::default(), &[("a", 120)]);
+    let pods = || Input::Listed(vec![on("a", pod("p1"))]);
+    assert_eq!(nodes.see(pods()), [pair("a", "p1")]);
+    let deadline = Some(nodes.now + secs(60));
+    nodes
+        .fleet
+        .start("a", Settings::default(), deadline, nodes.now);
+    assert_eq!(nodes.see(pods()), []);
+    let again = nodes.answer("a", "p1", Reply::Unauthorized);
+    assert_eq!(again, [pair("a", "p1")]);
+}
+
+#[test]
+fn a_watch_that_speaks_of_one_node_is_not_suspected_by_another() {
+    let mut nodes = Nodes::new(Limits::default(), &[("a", 120), ("b", 120)]);
+    nodes.see(Input::Listed(vec![
+        on("a", terminating(graced("slow", 90))),
+        on("b", pod("p2")),
+    ]));
+    let mut effects = Vec::new();
+    for step in 1..60 {
+        nodes.now += secs(1);
+        let seen = PodFacts {
+            ready: step % 2 == 0,
+            ..on("b", pod("p2"))
+        };
+        nodes.fleet.see(Input::Seen(seen), nodes.now, &mut effects);
+    }
+    let relists = effects.iter().filter(|(_, e)| *e == Effect::Relist);
+    assert_eq!(relists.count(), 0);
+}
+
+#[test]
+fn a_drain_that_has_ended_wakes_nobody() {
+    let mut nodes = Nodes::new(Limits::default(), &[("a", 20), ("b", 120)]);
+    nodes.see(Input::Listed(vec![on("a", pod("p1")), on("b", pod("p2"))]));
+    nodes.now += secs(30);
+    nodes.see(Input::Woken);
+    let wake = nodes.fleet.next_wake(nodes.now);
+    assert!(wake.is_some_and(|at| at > nodes.now));
+    nodes.now += secs(120);
+    nodes.see(Input::Woken);
+    assert_eq!(nodes.fleet.next_wake(nodes.now), None);
 }

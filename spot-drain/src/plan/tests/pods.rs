@@ -181,6 +181,20 @@ fn a_list_that_tells_of_an_end_that_the_watch_missed_is_followed_by_another() {
 }
 
 #[test]
+fn lists_about_a_pod_that_hangs_become_rare() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    bench.answer("a", Reply::Accepted);
+    let hung = || terminating(graced("a", 1));
+    bench.list([hung()]);
+    bench.run(secs(114), |effect, _| match effect {
+        Effect::Relist => vec![(millis(20), Input::Listed(vec![hung()]))],
+        _ => Vec::new(),
+    });
+    let relists = bench.relists();
+    assert!((3..=6).contains(&relists.len()), "{relists:?}");
+}
+
+#[test]
 fn a_watch_that_has_nothing_to_tell_is_not_suspect() {
     let mut bench = Bench::new(Settings::default(), 120);
     bench.list([pod("a")]);

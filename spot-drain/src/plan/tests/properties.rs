@@ -399,7 +399,8 @@ impl World {
             let BudgetPolicy::DeleteAt { grace } = self.settings.budgets else {
                 return Err(TestCaseError::fail("P2"));
             };
-            prop_assert!(now + pod.grace.min(grace) >= window.end(), "P12");
+            let left = pod.grace.min(grace).max(secs(1));
+            prop_assert!(now + left >= window.end(), "P12");
         }
         self.under_way.push((call.pod.clone(), delete));
         Ok(())

@@ -2,6 +2,11 @@
 
 use super::*;
 
+fn check() -> Effect {
+    let namespace = "shop".into();
+    Effect::CheckAccess { namespace }
+}
+
 #[test]
 fn an_overloaded_server_is_left_alone_by_all_pods() {
     let cap = 8;
@@ -53,7 +58,7 @@ fn an_overloaded_server_is_not_called_a_budget() {
 fn evictions_that_are_said_to_be_forbidden_twice_end_the_drain() {
     let (mut bench, effects) = Bench::of([pod("a"), pod("b")]);
     assert_eq!(evicted(&effects), ["a", "b"]);
-    assert_eq!(bench.answer("a", forbidden()), [Effect::CheckAccess]);
+    assert_eq!(bench.answer("a", forbidden()), [check()]);
     assert_eq!(bench.answer("b", forbidden()), []);
     // A server that has just started knows nobody's rights.
     assert_eq!(bench.on(access(Some(false))), []);
@@ -61,14 +66,42 @@ fn evictions_that_are_said_to_be_forbidden_twice_end_the_drain() {
     bench.answer("a", forbidden());
     bench.answer("b", forbidden());
     assert_eq!(bench.next_wake(), secs(1));
-    assert_eq!(bench.wake_at(secs(1)), [Effect::CheckAccess]);
+    assert_eq!(bench.wake_at(secs(1)), [check()]);
     assert_eq!(bench.outcome(), None);
     assert_eq!(bench.on(access(Some(false))), []);
     assert_eq!(bench.outcome(), Some(DrainOutcome::Incomplete));
     for name in ["a", "b"] {
-        let words = "not allowed to create pods/eviction".to_owned();
+        let words = "not allowed to create pods/eviction in shop".to_owned();
         assert_eq!(bench.became(name), PodOutcome::Forbidden { words });
     }
+}
+
+#[test]
+fn rights_that_are_missing_in_one_namespace_do_not_stop_the_others() {
+    let foreign = PodFacts {
+        namespace: "vault".into(),
+        ..pod("key")
+    };
+    let (mut bench, _) = Bench::of([pod("a"), foreign]);
+    bench.answer("a", closed("b"));
+    let namespace = || "vault".to_owned();
+    assert_eq!(
+        bench.answer("key", forbidden()),
+        [Effect::CheckAccess {
+            namespace: namespace()
+        }]
+    );
+    for at in [0, 1_000] {
+        bench.wake_at(millis(at));
+        let (namespace, allowed) = (namespace(), Some(false));
+        bench.on(Learnt::Access { namespace, allowed }.into());
+        bench.answer("key", forbidden());
+    }
+    assert_eq!(evicted(&bench.wake_at(secs(40))), ["a"]);
+    bench.answer("a", Reply::Accepted);
+    bench.on(Input::Deleted(uid("a")));
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Incomplete));
+    assert!(matches!(bench.became("key"), PodOutcome::Forbidden { .. }));
 }
 
 #[test]
@@ -104,7 +137,7 @@ fn access_that_could_not_be_learnt_is_asked_for_again() {
     bench.answer("a", forbidden());
     bench.on(access(None));
     assert_eq!(evicted(&bench.wake_at(millis(300))), ["a"]);
-    assert_eq!(bench.answer("a", forbidden()), [Effect::CheckAccess]);
+    assert_eq!(bench.answer("a", forbidden()), [check()]);
 }
 
 #[test]

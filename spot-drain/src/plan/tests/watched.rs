@@ -248,3 +248,40 @@ fn budgets_that_cannot_be_listed_are_named_in_the_report() {
         "{report}"
     );
 }
+
+#[test]
+fn a_refusal_that_the_watch_has_overtaken_does_not_close_the_budget() {
+    let mut bench = held(3);
+    // Asked at the heartbeat; it opens after it refused, and the watch tells that first.
+    let asked = evicted(&bench.wake_at(secs(34))).concat();
+    assert_eq!(asked, "web1");
+    bench.now += millis(20);
+    assert_eq!(evicted(&bench.on(seen(allowing(1)))), [""; 0]);
+    bench.now += millis(5);
+    bench.answer("web1", closed("web"));
+    let next = bench.next_wake();
+    assert!(next < secs(35), "{next:?}");
+    assert_eq!(evicted(&bench.wake_at(next)).len(), 1);
+}
+
+#[test]
+fn a_call_that_was_made_before_its_budget_was_known_counts_under_it() {
+    let mut bench = Bench::new(Settings::default(), 120);
+    assert_eq!(evicted(&bench.list(web(3))), ["web0"]);
+    let known = bench.on(budgets(Budgets::Known(vec![allowing(3)])));
+    assert_eq!(evicted(&known), [""; 0], "one at a time");
+    assert_eq!(evicted(&bench.answer("web0", Reply::Accepted)), ["web1"]);
+}
+
+#[test]
+fn a_refusal_that_names_no_budget_is_told_with_the_one_that_selects_the_pod() {
+    let (mut bench, _) = knowing(1, web(1));
+    let nameless = crate::reply::Refusal {
+        budget: None,
+        stale: false,
+        words: "Cannot evict pod".into(),
+    };
+    bench.answer("web0", Reply::BudgetClosed(nameless));
+    let outcome = bench.became("web0").to_string();
+    assert!(outcome.contains("PodDisruptionBudget web"), "{outcome}");
+}

@@ -67,8 +67,8 @@ impl Drain {
         match input {
             Input::Listed(pods) => {
                 self.on_sight(shared);
-                let gone = self.on_listed(pods, now, shared);
-                self.suspicion.listed(gone, now);
+                let news = self.on_listed(pods, now, shared);
+                self.suspicion.listed(news, now);
             }
             Input::Seen(pod) => {
                 self.heard(now, shared);
@@ -110,7 +110,7 @@ impl Drain {
         shared.pace.heard();
     }
 
-    /// Whether pods are gone of which that was not known.
+    /// Whether pods are gone, or there, of which that was not known.
     fn on_listed(&mut self, pods: Vec<PodFacts>, now: Instant, shared: &mut Shared) -> bool {
         self.listed = true;
         let before = self.present();
@@ -124,11 +124,11 @@ impl Drain {
         for uid in absent {
             self.on_gone(&uid, now);
         }
-        let gone = self.present() < before;
+        let (gone, known) = (self.present() < before, self.pods.len());
         for pod in pods {
             self.on_seen(pod, now, shared);
         }
-        gone
+        gone || self.pods.len() > known
     }
 
     /// How many pods are not known to be gone.

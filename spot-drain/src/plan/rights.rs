@@ -39,7 +39,9 @@ impl Rights {
 
     /// An eviction was not forbidden.
     pub(super) fn exercised(&mut self, namespace: &str) {
-        self.0.remove(namespace);
+        if let Some(right) = self.0.get_mut(namespace) {
+            (right.denied, right.barred) = (None, false);
+        }
     }
 
     /// The answer, where it could be learnt.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::Effect;
 use super::drain::Drain;
-use super::entry::State;
+use super::entry::{Entry, State};
 use crate::classify::Class;
 
 /// The pause between two lists; twice as long after each that told nothing new, up to the second.
@@ -19,6 +19,9 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 /// How long a watch may say nothing while pods are going; twice as long after each list that
 /// it was suspected without reason for.
 const SILENCE: Duration = Duration::from_secs(12);
+
+/// So many times as long while pods only wait to be evicted: there may be nothing to tell of.
+const IDLE: u32 = 3;
 
 /// How far the watch is believed.
 #[derive(Debug)]
@@ -88,7 +91,7 @@ impl Drain {
         }
         let mut found = std::mem::take(&mut self.suspicion.wanted);
         found |= self.expects_news() && std::mem::take(&mut self.suspicion.missed);
-        if self.expects_news() && now >= self.suspicion.heard + self.suspicion.silence {
+        if self.silent_at().is_some_and(|at| now >= at) {
             self.suspicion.silence *= 2;
             found = true;
         }
@@ -115,15 +118,26 @@ impl Drain {
         });
         let missed = self.suspicion.missed && self.expects_news();
         let wanted = (self.suspicion.wanted || missed).then_some(self.suspicion.heard);
-        let quiet = self
-            .expects_news()
-            .then(|| self.suspicion.heard + self.suspicion.silence);
-        let first = going.chain(wanted).chain(quiet).min()?;
+        let first = going.chain(wanted).chain(self.silent_at()).min()?;
         Some(
             self.suspicion
                 .pause()
                 .map_or(first, |until| first.max(until)),
         )
+    }
+
+    /// When the watch will have said nothing for too long.
+    fn silent_at(&self) -> Option<Instant> {
+        let ready = |e: &Entry| matches!(e.state, State::Ready { .. });
+        let silence = self.suspicion.silence;
+        let silence = if self.expects_news() {
+            silence
+        } else if self.listed && self.pods.values().any(ready) {
+            silence * IDLE
+        } else {
+            return None;
+        };
+        Some(self.suspicion.heard + silence)
     }
 
     /// Whether pods are going, of whose end the watch will tell.

@@ -134,6 +134,8 @@ pub static SCENARIOS: &[Scenario] = &[
 
     scenario!(Number::Outage, Both, ends::a_black_hole_from_the_start_does_not_hold_it,
         "A black hole from the start: it returns by its end and says that it saw nothing"),
+    scenario!(Number::Outage, Both, outages::a_black_hole_that_ends_is_found_to_have_ended,
+        "A black hole from T+3 to T+13, a pod bound and a budget gone in it: all is found within 40 s of its end"),
     scenario!(Number::Outage, NO_SOCKET, outages::refused_connections_from_4_to_24_s,
         "Connections are refused from T+4 to T+24: every pod is evicted before or within 2 s of the return"),
     scenario!(Number::Outage, Both, outages::a_server_that_knows_nobody_for_a_while,

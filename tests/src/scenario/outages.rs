@@ -73,6 +73,21 @@ pub(super) async fn what_an_outage_held_up_goes_when_it_is_over(stage: &Stage) -
     reset_between(stage, secs(5), secs(25)).await
 }
 
+pub(super) async fn a_black_hole_that_ends_is_found_to_have_ended(stage: &Stage) -> Result<()> {
+    let doomed = setting(stage).await?;
+    let drain = stage.drain(&doomed).window(75).start().await?;
+    stage.set_faults(Script::new().black_hole_between(secs(3), secs(13)));
+    sleep_until_after(drain.began(), secs(6)).await;
+    meanwhile(stage, &doomed).await?;
+    let drained = drain.end().await?;
+    assert_eq!(drained.report.outcome, DrainOutcome::Complete, "{drained}");
+    for (app, count) in [("free", 2), ("held", 1), ("late", 1)] {
+        assert!(drained.all_gone(app, count), "{app}: {drained}");
+    }
+    assert!(drained.took() < secs(55) + stage.noise(), "{drained}");
+    Ok(())
+}
+
 pub(super) async fn refused_connections_from_4_to_24_s(stage: &Stage) -> Result<()> {
     let (_, proxy) = stage.real_parts()?;
     let doomed = setting(stage).await?;

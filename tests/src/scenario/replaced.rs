@@ -99,6 +99,8 @@ pub(super) async fn an_eviction_of_the_former_pod_spares_the_new_one(stage: &Sta
     assert!(tries.len() > 1, "the race took place");
     assert_eq!(drained.evicted_uids("db").len(), 1);
     assert!(tries.iter().all(|r| !r.succeeded()), "{tries:?}");
+    let mismatched = tries.iter().any(|r| r.status == Some(409));
+    assert!(mismatched, "its UID was refused: {tries:?}");
     assert_eq!(successor(stage, &former).await?, new, "it is untouched");
     Ok(())
 }

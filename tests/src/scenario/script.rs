@@ -119,6 +119,12 @@ impl Script {
     /// A network that swallows everything from a time on, on open connections too.
     #[must_use]
     pub fn black_hole(self, from: Duration) -> Self {
+        self.black_hole_between(from, Duration::MAX)
+    }
+
+    /// The same between two times; what it has swallowed does not come back.
+    #[must_use]
+    pub fn black_hole_between(self, from: Duration, until: Duration) -> Self {
         let silent = Rule::decided(move |_, after| Fault {
             watch: WatchFault {
                 silent_after: Some(from.saturating_sub(after)),
@@ -126,8 +132,8 @@ impl Script {
             },
             ..Fault::none()
         });
-        self.rule(Rule::always(Trouble::BlackHole).from(from))
-            .rule(silent.until(from))
+        let swallows = Rule::always(Trouble::BlackHole).from(from).until(until);
+        self.rule(swallows).rule(silent.until(from))
     }
 }
 

@@ -82,6 +82,8 @@ fn a_pod_that_opted_out_stays_and_holds_up_nothing() {
 fn a_pod_that_wants_to_be_last_goes_as_late_as_its_grace_allows() {
     let (mut bench, effects) = Bench::of([wishing("a", "last")]);
     assert_eq!(effects, []);
+    bench.wake_at(secs(78));
+    bench.on(Input::Seen(wishing("a", "last")));
     assert_eq!(bench.wake_at(millis(78_999)), []);
     assert_eq!(bench.next_wake(), secs(79));
     // The timer is late.

@@ -195,14 +195,25 @@ fn lists_about_a_pod_that_hangs_become_rare() {
 }
 
 #[test]
-fn a_watch_that_has_nothing_to_tell_is_not_suspect() {
-    let mut bench = Bench::new(Settings::default(), 120);
-    bench.list([pod("a")]);
-    bench.run(secs(100), |effect, _| match effect {
+fn a_watch_that_may_have_nothing_to_tell_is_asked_about_rarely() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    bench.run(secs(114), |effect, _| match effect {
         Effect::Evict(call) => replies(call, closed("b")),
+        Effect::Relist => vec![(millis(20), Input::Listed(vec![pod("a")]))],
         _ => Vec::new(),
     });
-    assert!(bench.relists().is_empty());
+    assert_eq!(bench.relists(), [secs(36), millis(108_020)]);
+}
+
+#[test]
+fn a_pod_that_only_a_list_tells_of_makes_another_follow() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    bench.answer("a", closed("b"));
+    let relists = |effects: &[Effect]| effects.contains(&Effect::Relist);
+    assert!(relists(&bench.wake_at(secs(36))));
+    assert_eq!(evicted(&bench.list([pod("a"), pod("late")])), ["late"]);
+    bench.answer("late", Reply::Accepted);
+    assert!(relists(&bench.wake_at(secs(41))));
 }
 
 #[test]

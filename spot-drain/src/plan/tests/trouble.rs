@@ -150,6 +150,7 @@ fn where_evictions_are_forbidden_delete_at_still_deletes() {
     bench.answer("a", forbidden());
     bench.on(access(Some(false)));
     bench.wake_at(secs(60));
+    bench.on(Input::Seen(pod("a")));
     assert_eq!(bench.outcome(), None);
     assert_eq!(bench.next_wake(), secs(85));
     assert_eq!(deleted(&bench.wake_at(secs(85))), ["a"]);

@@ -170,6 +170,7 @@ mod tests {
     use super::*;
     use crate::facts::Owner;
     use crate::rules::Usual;
+    use proptest::prelude::*;
 
     fn classify(
         pod: &PodFacts,
@@ -302,5 +303,54 @@ mod tests {
         assert_eq!(judged(&named("wait")), Class::Awaited);
         assert_eq!(judged(&named("web")), in_turn(false));
         assert_eq!(judged(&owned_by("DaemonSet")), Class::Skip(Skip::DaemonSet));
+    }
+
+    /// Wants everything evicted.
+    #[derive(Debug)]
+    struct Ruthless;
+    impl Rules for Ruthless {
+        fn judge(&self, _: &PodFacts, usual: Turn) -> Verdict {
+            Verdict::Evict(usual)
+        }
+    }
+
+    fn any_pod() -> impl Strategy<Value = PodFacts> {
+        let kinds = prop::sample::select(vec![None, Some("ReplicaSet"), Some("DaemonSet")]);
+        let phases = prop::sample::select(vec![Phase::Pending, Phase::Running, Phase::Completed]);
+        let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+        (kinds, phases, flags, ".{0,5}").prop_map(|(kind, phase, flags, wish)| {
+            let (mirror, terminating, ours, live) = flags;
+            let mut pod = kind.map_or_else(PodFacts::default, owned_by);
+            if let Some(owner) = &mut pod.owner {
+                owner.uid = Uid(if live { "live" } else { "gone" }.into());
+            }
+            PodFacts {
+                name: if ours { "ourselves" } else { "other" }.into(),
+                mirror,
+                phase,
+                terminating: terminating.then_some(crate::facts::DEFAULT_GRACE),
+                wish: Some(wish),
+                ..pod
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_rules_say_some_pods_are_never_evicted(pod in any_pod(), known in 0..3) {
+            let sets = match known {
+                0 => DaemonSets::Unknown,
+                1 => DaemonSets::Unavailable("403".into()),
+                _ => exist(&["live"]),
+            };
+            let ourselves = (String::new(), "ourselves".to_owned());
+            let class = super::classify(&pod, Some(&ourselves), &sets, &Ruthless);
+            let owner = pod.owner.as_ref().filter(|o| o.kind == "DaemonSet");
+            let may_live = owner.is_some_and(|o| o.uid == Uid("live".into()) || known < 2);
+            let spared = pod.mirror || pod.name == "ourselves" || may_live;
+            prop_assert!(!(spared && matches!(class, Class::Evict(_) | Class::Awaited)), "{class:?}");
+            let wanted = pod.phase != Phase::Completed && pod.terminating.is_none();
+            prop_assert_eq!(!spared && wanted, matches!(class, Class::Evict(_)));
+        }
     }
 }

@@ -10,8 +10,8 @@ use super::Limits;
 /// The first pause between calls to a server that does not answer, and the longest.
 const AWAY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
 
-/// How many calls are under way at once at first, and at least.
-const WIDTH: (usize, usize) = (32, 4);
+/// How many calls are under way at once at least.
+const NARROWEST: usize = 4;
 /// An answer within this time lets one more call be under way; one after more than that time
 /// halves them: many nodes ask the same server, and what waits there holds up others too.
 const ANSWER: (Duration, Duration) = (Duration::from_millis(600), Duration::from_secs(1));
@@ -42,7 +42,7 @@ struct Away {
 impl Pace {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
-            width: limits.in_flight.clamp(1, WIDTH.0),
+            width: limits.in_flight.max(1),
             widest: limits.in_flight.max(1),
             narrowed: None,
             each: Duration::from_secs(1) / limits.per_second.max(1),
@@ -82,7 +82,7 @@ impl Pace {
         } else if took > ANSWER.1 && self.narrowed.is_none_or(|last| since >= last) {
             // Those that were under way together tell of one crowd.
             self.narrowed = Some(now);
-            self.width = (self.width / 2).max(WIDTH.1.min(self.widest));
+            self.width = (self.width / 2).max(NARROWEST.min(self.widest));
         }
     }
 
@@ -153,13 +153,9 @@ mod tests {
     }
 
     #[test]
-    fn quick_answers_widen_and_slow_ones_narrow_once_for_all_that_waited_together() {
+    fn slow_answers_narrow_once_for_all_that_waited_together_and_quick_ones_widen() {
         let start = Instant::now();
         let mut pace = Pace::new(Limits::default());
-        assert_eq!(pace.width(), 32);
-        for _ in 0..100 {
-            pace.answered(start, start + Duration::from_millis(100));
-        }
         assert_eq!(pace.width(), 64);
         for _ in 0..10 {
             pace.answered(start, start + Duration::from_secs(3));
@@ -171,6 +167,10 @@ mod tests {
             pace.answered(now, now + Duration::from_secs(3));
         }
         assert_eq!(pace.width(), 4);
+        for _ in 0..100 {
+            pace.answered(now, now + Duration::from_millis(100));
+        }
+        assert_eq!(pace.width(), 64);
     }
 
     #[test]

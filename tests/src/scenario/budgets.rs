@@ -234,12 +234,12 @@ pub(super) async fn a_budget_of_one_lets_110_pods_go_one_by_one(stage: &Stage) -
             matches!(&pod.outcome, PodOutcome::Blocked { budget: Some(b), .. } if b == "many");
         assert!(is_many, "{}: {}", pod.name, pod.outcome);
     }
-    // One at a time: what is refused is asked for by one prober, not by a hundred.
+    // One at a time, and as many as it was seen to allow: hardly anything is refused.
     let refused = drained
         .evictions("many")
         .iter()
         .filter(|r| r.status == Some(429))
         .count();
-    assert!(refused <= 20 + 2 * went.len(), "{refused} refusals");
+    assert!(refused <= 10, "{refused} refusals");
     Ok(())
 }

@@ -227,3 +227,16 @@ fn one_pod_in_trouble_does_not_stop_the_rest() {
     assert_eq!(bench.outcome(), Some(DrainOutcome::Incomplete));
     assert_eq!(bench.plan.report(bench.now).tally().get("gone"), Some(&2));
 }
+
+#[test]
+fn a_pod_that_is_left_no_grace_is_deleted_a_second_before_the_end() {
+    for (own, policy) in [(30, 0), (0, 30)] {
+        let mut bench = Bench::new(delete_at(policy), 120);
+        bench.list([graced("a", own)]);
+        bench.answer("a", closed("b"));
+        assert_eq!(deleted(&bench.wake_at(millis(113_900))), [""; 0]);
+        // It was asked once more.
+        assert_eq!(bench.answer("a", closed("b")), []);
+        assert_eq!(deleted(&bench.wake_at(secs(114))), ["a"]);
+    }
+}

@@ -37,15 +37,9 @@ pub(super) struct Shared {
     pub(super) rights: Rights,
     /// The server asked to be left alone until then.
     paused: Option<Instant>,
-    asked: Asked,
+    budgets_asked: bool,
     /// What could not be learnt, and the difference that it makes.
     pub(super) hindrances: Vec<Hindrance>,
-}
-
-/// Questions that were put already.
-#[derive(Debug, Default)]
-struct Asked {
-    budgets: bool,
 }
 
 impl Shared {
@@ -60,7 +54,7 @@ impl Shared {
             daemon_sets_answered: 0,
             rights: Rights::default(),
             paused: None,
-            asked: Asked::default(),
+            budgets_asked: false,
             hindrances: Vec::new(),
         }
     }
@@ -125,7 +119,7 @@ impl Shared {
 
     /// Asks which budgets exist, once.
     pub(super) fn ask_budgets(&mut self, effects: &mut Vec<Effect>) {
-        if !std::mem::replace(&mut self.asked.budgets, true) {
+        if !std::mem::replace(&mut self.budgets_asked, true) {
             effects.push(Effect::ListBudgets);
         }
     }

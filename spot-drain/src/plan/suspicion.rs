@@ -19,7 +19,6 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 /// How long a watch may say nothing while pods are going; twice as long after each list that
 /// it was suspected without reason for.
 const SILENCE: Duration = Duration::from_secs(12);
-
 /// So many times as long while pods only wait to be evicted: there may be nothing to tell of.
 const IDLE: u32 = 3;
 

@@ -55,11 +55,6 @@ impl Drain {
             .any(|e| e.facts.claims && stays(e.class) && e.gone.is_none())
     }
 
-    /// Notes that all pods are gone, or that they are not after all.
-    pub(super) fn pods_settled(&mut self, settled: bool, now: Instant) {
-        self.volumes.settled = settled.then(|| self.volumes.settled.unwrap_or(now));
-    }
-
     /// Whether no volume is waited for any more at `now`.
     pub(super) fn volumes_settled(&self, now: Instant) -> bool {
         if !self.moves_volumes() {
@@ -103,8 +98,8 @@ impl Drain {
 
     /// Looks at what is attached, where it is time.
     pub(super) fn look_at_volumes(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let settled = self.pods_gone();
-        self.pods_settled(settled, now);
+        let before = self.volumes.settled;
+        self.volumes.settled = self.pods_gone().then(|| before.unwrap_or(now));
         if !self.volumes_settled(now) && self.look_at().is_some_and(|at| now >= at) {
             self.volumes.under_way = true;
             effects.push(Effect::LookAtVolumes);

@@ -13,7 +13,7 @@ fn it_saves_its_work_in_time() {
         String::from_utf8(output.stdout).unwrap(),
         "  0 s  running on i-0123456789abcdef0
   0 s  a notice would be heard
- 40 s  a notice would not be heard: the metadata service asks for patience with \
+ 40 s  a notice would not be heard (overloaded): the metadata service asks for patience with \
 /latest/meta-data/spot/instance-action (503); wait; if it lasts, have fewer processes of this \
 instance ask less often
  50 s  a notice would be heard

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
+use spot_core::args::PolicyArgs;
 use spot_core::handler::{Handler, HandlerBuilder};
 use spot_core::observer::LogObserver;
 use spot_drain::args::DrainArgs;
@@ -35,6 +36,9 @@ pub(crate) struct RunArgs {
     imds: ImdsArgs,
 
     #[command(flatten)]
+    policy: PolicyArgs,
+
+    #[command(flatten)]
     drain: DrainArgs,
 
     #[command(flatten)]
@@ -59,10 +63,11 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
             "--listen: {e}; write an address of this host that is free"
         ))
     })?;
+    let policy = args.policy.policy();
     let source = args
         .imds
         .source()
-        .and_then(spot_imds::source::ImdsSourceBuilder::build);
+        .and_then(|source| source.kinds(policy.kinds()).build());
     let source = source.map_err(|e| Exit::usage(chain(&e)))?;
     let cluster = args.drain.cluster().await.map_err(|e| {
         Exit::usage(format!(
@@ -72,6 +77,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
     })?;
     let node_name = &args.drain.node_name;
     let handler = compose(source, &cluster, &args.drain)
+        .policy(policy)
         .observer(LogObserver::new(node_name))
         .shutdown_grace(args.shutdown_grace)
         .build();
@@ -109,10 +115,15 @@ pub(crate) fn compose(source: ImdsSource, cluster: &Cluster, drain: &DrainArgs) 
         .node(&drain.node_name)
         .with_settings(drain.quarantine())
         .with_dry_run(drain.dry_run);
+    let check = cluster
+        .self_check(&drain.node_name)
+        .with_settings(drain.quarantine());
     let pods = cluster.pods(&drain.node_name);
     Handler::builder(NodeDrainer::new(pods).with_settings(drain.settings()))
-        .source(source)
+        .named_source("imds", source)
         .node(node)
+        .self_check(check)
+        .self_check_interval(drain.self_check_every())
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {

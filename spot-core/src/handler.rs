@@ -1,9 +1,10 @@
 //! The driver: performs what the [`lifecycle`](crate::lifecycle) asks for.
 //!
-//! One task per source, one that writes the node, one that drains; all are owned here and end
-//! with [`Handler::run`].
+//! One task per source, one that writes the node, one that drains, one that checks; all are owned
+//! here and end with [`Handler::run`].
 
 mod node_writer;
+mod self_checks;
 
 use std::future::Future;
 use std::pin::pin;
@@ -14,7 +15,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
+use crate::armed::{Armed, Finding, Link, SelfCheck};
 use crate::clock::{Now, SystemClock, WallClock};
+use crate::deadline::HORIZON;
 use crate::drainer::{DrainReport, Drainer, Order};
 use crate::lifecycle::{Effect, Input, Lifecycle, Outbox, Readiness};
 use crate::node::{NoNode, NodeControl, NodeError};
@@ -23,6 +26,8 @@ use crate::observer::{Event, Observer, Occurrence};
 use crate::policy::Policy;
 use crate::source::NoticeSource;
 use node_writer::{NodeWriter, Written};
+pub use self_checks::SELF_CHECK_INTERVAL;
+use self_checks::SelfChecks;
 
 /// How long a running drain may go on after the program was asked to end, unless set.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(130);
@@ -50,8 +55,10 @@ pub enum HandlerError {
 
 /// Puts a handler together.
 pub struct HandlerBuilder {
-    sources: Vec<Box<dyn NoticeSource>>,
+    sources: Vec<(String, Box<dyn NoticeSource>)>,
     node: Arc<dyn NodeControl>,
+    check: Arc<dyn SelfCheck>,
+    check_interval: Option<Duration>,
     drainer: Arc<dyn Drainer>,
     observers: Vec<Arc<dyn Observer>>,
     policy: Policy,
@@ -60,10 +67,44 @@ pub struct HandlerBuilder {
 }
 
 impl HandlerBuilder {
-    /// Adds a source of notices.
+    /// Adds a source of notices, named `source`, then `source-2` and so on.
     #[must_use]
-    pub fn source(mut self, source: impl NoticeSource + 'static) -> Self {
-        self.sources.push(Box::new(source));
+    pub fn source(self, source: impl NoticeSource + 'static) -> Self {
+        let name = match self.sources.len() {
+            0 => "source".to_owned(),
+            others => format!("source-{}", others + 1),
+        };
+        self.named_source(name, source)
+    }
+
+    /// Adds a source of notices with a name for logs and health.
+    ///
+    /// Notices with the same identity are one notice, which stands until no source says it any
+    /// more. Where several sources say which machine this is, the one that was added first is
+    /// believed. What was remembered of an earlier process is called stale only when every source
+    /// has been heard.
+    #[must_use]
+    pub fn named_source(
+        mut self,
+        name: impl Into<String>,
+        source: impl NoticeSource + 'static,
+    ) -> Self {
+        self.sources.push((name.into(), Box::new(source)));
+        self
+    }
+
+    /// What proves that a notice now would be acted on; asked soon after the start and every
+    /// [`SELF_CHECK_INTERVAL`], not while a drain runs.
+    #[must_use]
+    pub fn self_check(mut self, check: impl SelfCheck + 'static) -> Self {
+        self.check = Arc::new(check);
+        self
+    }
+
+    /// The least time from one self-check to the next; `None`: never.
+    #[must_use]
+    pub fn self_check_interval(mut self, interval: Option<Duration>) -> Self {
+        self.check_interval = interval;
         self
     }
 
@@ -99,16 +140,18 @@ impl HandlerBuilder {
     /// ([`SHUTDOWN_GRACE`] unless set).
     #[must_use]
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {
-        self.shutdown_grace = grace;
+        self.shutdown_grace = grace.min(HORIZON);
         self
     }
 
     /// The handler.
     pub fn build(self) -> Handler {
         let (readiness, _) = watch::channel(Readiness::default());
+        let (armed, _) = watch::channel(None);
         Handler {
             parts: self,
             readiness,
+            armed,
         }
     }
 }
@@ -117,6 +160,7 @@ impl HandlerBuilder {
 pub struct Handler {
     parts: HandlerBuilder,
     readiness: watch::Sender<Readiness>,
+    armed: watch::Sender<Option<Arc<Armed>>>,
 }
 
 impl Handler {
@@ -125,6 +169,8 @@ impl Handler {
         HandlerBuilder {
             sources: Vec::new(),
             node: Arc::new(NoNode),
+            check: Arc::new(NoNode),
+            check_interval: Some(SELF_CHECK_INTERVAL),
             drainer: Arc::new(drainer),
             observers: Vec::new(),
             policy: Policy::default(),
@@ -136,6 +182,11 @@ impl Handler {
     /// Whether a notice now would be acted on, as it changes.
     pub fn readiness(&self) -> watch::Receiver<Readiness> {
         self.readiness.subscribe()
+    }
+
+    /// What the last self-check found; `None` before the first.
+    pub fn armed(&self) -> watch::Receiver<Option<Arc<Armed>>> {
+        self.armed.subscribe()
     }
 
     /// Runs until `shutdown` completes, and, where a drain runs then, until that has ended,
@@ -160,28 +211,41 @@ struct Driver {
     observers: Vec<Arc<dyn Observer>>,
     clock: Arc<dyn WallClock>,
     readiness: watch::Sender<Readiness>,
+    armed: watch::Sender<Option<Arc<Armed>>>,
+    checks: SelfChecks,
     shutdown_grace: Duration,
-    signals: mpsc::Receiver<Signal>,
+    signals: mpsc::Receiver<(usize, Signal)>,
     sources: JoinSet<()>,
     drains: JoinSet<DrainReport>,
     order: Option<watch::Sender<Order>>,
 }
 
 impl Driver {
-    fn new(Handler { parts, readiness }: Handler) -> Self {
+    fn new(handler: Handler) -> Self {
+        let Handler {
+            parts,
+            readiness,
+            armed,
+        } = handler;
         let (send, signals) = mpsc::channel(16);
         let mut sources = JoinSet::new();
-        for mut source in parts.sources {
+        let mut names = Vec::new();
+        for (number, (name, mut source)) in parts.sources.into_iter().enumerate() {
+            names.push(name);
             let send = send.clone();
-            sources.spawn(async move { while send.send(source.next().await).await.is_ok() {} });
+            sources.spawn(async move {
+                while send.send((number, source.next().await)).await.is_ok() {}
+            });
         }
         Self {
-            lifecycle: Lifecycle::new(parts.policy),
+            lifecycle: Lifecycle::new(parts.policy, names),
             node: NodeWriter::start(parts.node),
+            checks: SelfChecks::new(parts.check, parts.check_interval, Instant::now()),
             drainer: parts.drainer,
             observers: parts.observers,
             clock: parts.clock,
             readiness,
+            armed,
             shutdown_grace: parts.shutdown_grace,
             signals,
             sources,
@@ -212,7 +276,9 @@ impl Driver {
                 () = sleep_until(ends_at.unwrap_or_else(Instant::now)), if ends_at.is_some() => {
                     return Ok(());
                 }
-                Some(signal) = self.signals.recv() => self.feed(Input::Signal(signal)),
+                Some((source, signal)) = self.signals.recv() => {
+                    self.feed(Input::Signal { source, signal });
+                }
                 written = self.node.next() => self.on_written(written?)?,
                 Some(report) = self.drains.join_next() => {
                     let report = report.map_err(|e| critical("drain", Some(e)))?;
@@ -228,6 +294,9 @@ impl Driver {
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
                     self.feed(Input::Woken);
                 }
+                found = self.checks.next(self.lifecycle.instance()), if self.drains.is_empty() => {
+                    self.on_checked(found);
+                }
             }
         }
     }
@@ -239,6 +308,7 @@ impl Driver {
                 let after = self.clock.now().duration_since(quarantine.since);
                 let after = Duration::try_from(after).unwrap_or_default();
                 self.tell(Occurrence::Quarantined { quarantine, after });
+                self.feed(Input::Quarantined);
             }
             Written::Released => self.tell(Occurrence::Released),
             Written::Unknown(error) => {
@@ -265,7 +335,29 @@ impl Driver {
         for effect in out.effects {
             self.perform(effect);
         }
-        let readiness = self.lifecycle.readiness();
+        self.tell_readiness();
+    }
+
+    /// What a check found, with what is known of the sources.
+    fn on_checked(&mut self, findings: Vec<Finding>) {
+        let now = Now::read(&*self.clock);
+        let known = self.lifecycle.findings(now.instant);
+        let armed = Armed::new(now.wall, known.into_iter().chain(findings));
+        let armed = armed.after(self.armed.borrow().as_deref());
+        let armed = Arc::new(armed);
+        self.armed.send_replace(Some(Arc::clone(&armed)));
+        self.tell(Occurrence::Checked(armed));
+        self.tell_readiness();
+    }
+
+    fn tell_readiness(&self) {
+        let Readiness { mut missing, .. } = self.lifecycle.readiness(Instant::now());
+        if let Some(armed) = &*self.armed.borrow() {
+            // How the sources are is known at any time.
+            let others = armed.broken().filter(|found| found.link != Link::Notices);
+            missing.extend(others.map(ToString::to_string));
+        }
+        let readiness = Readiness::lacking(missing);
         self.readiness.send_if_modified(|r| {
             let changed = *r != readiness;
             *r = readiness;
@@ -277,7 +369,7 @@ impl Driver {
         match effect {
             Effect::Recall(instance) => self.node.recall(instance),
             Effect::Quarantine(quarantine) => self.node.quarantine(quarantine),
-            Effect::Release(instance) => self.node.release(instance),
+            Effect::Release(release) => self.node.release(release),
             Effect::Abandon => self.node.abandon(),
             Effect::StartDrain(order) => {
                 self.tell(Occurrence::DrainStarted(order.clone()));

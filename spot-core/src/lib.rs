@@ -10,11 +10,16 @@
 //! | a program that only wants the signal | nothing: read a [`source::NoticeSource`] | [`notice::Signal`]s |
 //! | a batch worker, a database | [`drainer::Drainer`] | [`handler::Handler`] |
 //! | another cloud | [`source::NoticeSource`] | everything else |
+//! | several readers of one source | nothing: [`source::SharedSource`] | a reader for each |
+//! | something that a notice needs and that may break | [`armed::SelfCheck`] | proof, from time to time |
+//!
+//! What is done about which kind of notice, from when on and for how long, is a
+//! [`policy::Policy`].
 //!
 //! Nothing here knows Kubernetes, EC2 or HTTP: `spot-imds` and `spot-drain` do.
 //!
-//! Feature `mock` adds a `mockall` mock of every port for your own unit tests; feature `sim`
-//! adds what the simulators of the other crates share.
+//! Feature `mock` adds a `mockall` mock of every port for your own unit tests; feature `clap`
+//! adds arguments for a program; feature `sim` adds what the simulators of the other crates share.
 //!
 //! # Example
 //! A worker that saves its work when the machine is to go:
@@ -54,6 +59,9 @@
 //! # });
 //! ```
 
+#[cfg(feature = "clap")]
+pub mod args;
+pub mod armed;
 pub mod clock;
 pub mod deadline;
 pub mod drainer;

@@ -1,91 +1,37 @@
 //! The pure state machine of the handler: signals and completions in, effects out.
 //!
 //! It reads no clock and does nothing itself. After every input it compares what should be
-//! with what is, and asks for the difference:
-//!
-//! | situation | what it asks for |
-//! |---|---|
-//! | a notice whose response is to cordon | quarantine |
-//! | a notice whose response is to drain | quarantine and drain, at the same time |
-//! | the same notice again | nothing |
-//! | the same notice, earlier | the drain's deadline brought nearer |
-//! | the same notice, later | nothing: a deadline never moves back |
-//! | a weightier notice | it leads; a running drain goes on under the nearer deadline |
-//! | the leading notice taken back | the next one leads; without one: stop the drain, then release |
-//! | the same, and the next one only cordons | stop the drain |
-//! | the drain ended | written down, so that it is not done again after a restart |
-//! | a memory of this instance and boot, still to come | carried on at once |
-//! | a memory of anything else, and no notice | release what was ours and forget, once it is known who we are |
-//! | the node not read yet | notices wait |
-//! | the node another machine's | notices wait, what was asked for is given up, a running drain stops, nothing is released |
-//!
-//! Notices are compared by their response first, then by kind ([`NoticeKind`](crate::notice::NoticeKind)'s order).
+//! with what is, and asks for the difference. What stands is decided by the
+//! [policy](crate::policy): a notice may wait for its time, and may have lived it. Of several
+//! that are to be acted on, one leads: the one with the greater
+//! [response](crate::policy::Response), then the weightier [kind](crate::notice::NoticeKind).
+//! A deadline only ever comes nearer, whoever names it.
+#![doc = include_str!("../lifecycle.md")]
 
-use std::collections::BTreeMap;
+mod exchange;
+mod hearing;
+mod lead;
+mod standing;
 
-use jiff::Timestamp;
+use std::time::Duration;
+
 use tokio::time::Instant;
 
+use crate::armed::Finding;
 use crate::clock::Now;
-use crate::deadline::{Deadline, nearer};
-use crate::drainer::Order;
-use crate::node::{Memory, Phase, Quarantine, Recall};
-use crate::notice::{Instance, Notice, NoticeId, Signal, SourceHealth};
+use crate::deadline::Deadline;
+use crate::node::{Memory, Phase, Recall};
+use crate::notice::{Instance, Notice, NoticeId, Signal};
 use crate::observer::Occurrence;
-use crate::policy::{Policy, Response};
+use crate::policy::Policy;
+pub use exchange::{Effect, Input, Outbox, Readiness, State};
+pub use hearing::CLOCK_TOLERANCE;
+use hearing::Hearing;
+use lead::{Drain, Lead, is_done_by_a_boot};
+use standing::{Change, Notices, Word, is_another};
 
-/// What the state machine is told.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// The process has started.
-    Started,
-    /// A source said something.
-    Signal(Signal),
-    /// The node was read.
-    Recalled(Recall),
-    /// The node is another machine's.
-    NotOurs,
-    /// The drain returned.
-    DrainFinished,
-    /// The time asked for by [`Lifecycle::next_wake`] has come.
-    Woken,
-}
-
-/// What the state machine asks for. No arm may be left out by the one who performs them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Read the node, comparing it with the instance; until it succeeds.
-    Recall(Option<Instance>),
-    /// Bring the node to this state; replaces an earlier wish that is not yet fulfilled.
-    Quarantine(Quarantine),
-    /// Take back what is ours; replaces an earlier wish that is not yet fulfilled.
-    Release(Option<Instance>),
-    /// Give up what was asked for and is not yet fulfilled: the node is not ours.
-    Abandon,
-    /// Start the drain.
-    StartDrain(Order),
-    /// Change the running drain's order.
-    AmendDrain(Order),
-}
-
-/// Asked-for effects and things to tell, in order.
-#[derive(Debug, Default)]
-pub struct Outbox {
-    /// What is to be done.
-    pub effects: Vec<Effect>,
-    /// What observers are told.
-    pub tell: Vec<Occurrence>,
-}
-
-/// Whether a notice now would be acted on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Readiness {
-    /// Nothing is missing.
-    pub ready: bool,
-    /// What is missing, for an operator.
-    pub missing: Vec<String>,
-}
+/// A wall clock that went so much farther than the monotonic one has seen a suspend.
+const SUSPEND: Duration = Duration::from_secs(5);
 
 #[derive(Debug, PartialEq, Eq)]
 enum NodeState {
@@ -98,77 +44,47 @@ enum NodeState {
     NotOurs,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Drain {
-    /// None is running and none has been done for the leading notice.
-    None,
-    Running,
-    /// Running, told to stop.
-    Stopping,
-    Done,
-}
-
-/// A notice that stands.
-#[derive(Debug)]
-struct Standing {
-    notice: Notice,
-    /// Only known from memory: no source has said it to this process.
-    remembered: bool,
-}
-
-impl Standing {
-    /// When a notice that only memory knows is over.
-    fn ends(&self) -> Option<Instant> {
-        self.notice.deadline.map(|d| d.instant())
-    }
-}
-
-/// The notice that is acted on, and what was last asked for because of it.
-#[derive(Debug)]
-struct Lead {
-    notice: Notice,
-    /// When it was first detected, perhaps by an earlier process.
-    since: Timestamp,
-    drain: Drain,
-    quarantine: Option<Quarantine>,
-    order: Option<Order>,
-}
-
 /// The state machine. See the [module](self).
 #[derive(Debug)]
 pub struct Lifecycle {
-    policy: Policy,
+    hearing: Hearing,
     instance: Option<Instance>,
+    /// The source that said so; of several the first one's word counts.
+    identified_by: Option<usize>,
     node: NodeState,
+    /// What was read on the node and not taken up or released yet.
     memory: Option<Memory>,
-    /// What was last heard of the sources.
-    health: Option<SourceHealth>,
-    /// A source has been heard at least once: what does not stand now, does not stand.
-    heard: bool,
-    standing: BTreeMap<NoticeId, Standing>,
+    notices: Notices,
     lead: Option<Lead>,
+    /// The notice that is remembered on the node as dealt with, and whether a source has said it
+    /// to this process.
+    settled: Option<(NoticeId, bool)>,
+    /// When the last input came.
+    last: Option<Now>,
 }
 
 impl Lifecycle {
-    /// A lifecycle at its beginning.
-    pub fn new(policy: Policy) -> Self {
+    /// A lifecycle at its beginning, that will hear sources of these names.
+    pub fn new(policy: Policy, sources: impl IntoIterator<Item = String>) -> Self {
         Self {
-            policy,
+            hearing: Hearing::new(sources),
             instance: None,
+            identified_by: None,
             node: NodeState::Unknown,
             memory: None,
-            health: None,
-            heard: false,
-            standing: BTreeMap::new(),
+            notices: Notices::new(policy),
             lead: None,
+            settled: None,
+            last: None,
         }
     }
 
     /// Takes an input at `now`; what follows from it is appended to `out`.
     pub fn on(&mut self, input: Input, now: Now, out: &mut Outbox) {
+        self.mind_the_gap(now, out);
         match input {
             Input::Started => out.effects.push(Effect::Recall(None)),
-            Input::Signal(signal) => self.on_signal(signal, out),
+            Input::Signal { source, signal } => self.on_signal(source, signal, now, out),
             Input::Recalled(recall) => self.on_recalled(recall, now, out),
             Input::NotOurs => {
                 if std::mem::replace(&mut self.node, NodeState::NotOurs) != NodeState::NotOurs {
@@ -176,6 +92,7 @@ impl Lifecycle {
                     out.effects.push(Effect::Recall(self.instance.clone()));
                 }
             }
+            Input::Quarantined => self.on_quarantined(now),
             Input::DrainFinished => self.on_drain_finished(),
             Input::Woken => {}
         }
@@ -184,91 +101,120 @@ impl Lifecycle {
 
     /// When [`Input::Woken`] is due, if ever.
     pub fn next_wake(&self) -> Option<Instant> {
-        if !self.heard {
-            return None;
+        let last = self.last?;
+        let heard = self.hearing.is_complete();
+        let notices = self.notices.next_wake(heard, self.right(last));
+        // Where the node may not be looked at that is not waited for either.
+        let ours = matches!(self.node, NodeState::Ours { .. });
+        let look = self.lead.as_ref().and_then(|lead| lead.look);
+        let look = look.filter(|_| ours && self.state() != State::Stopping);
+        let remembers = self.memory.is_some() || self.settled.is_some();
+        let remembers = remembers || self.notices.any_only_remembered();
+        let believed = self.hearing.believed().filter(|_| remembers);
+        let believed = believed.filter(|at| *at > last.instant);
+        [notices, look, believed].into_iter().flatten().min()
+    }
+
+    /// Where the handling stands.
+    pub fn state(&self) -> State {
+        match (&self.lead, &self.node) {
+            (Some(lead), _) => match lead.drain {
+                Drain::Running => State::Draining,
+                Drain::Stopping => State::Stopping,
+                Drain::Done => State::Drained,
+                Drain::None => State::Cordoned,
+            },
+            (None, NodeState::Unknown) => State::Blind,
+            (None, NodeState::NotOurs) => State::Foreign,
+            (None, NodeState::Ours { .. }) if self.notices.is_empty() => State::Idle,
+            (None, NodeState::Ours { .. }) => State::Standing,
         }
-        self.standing
-            .values()
-            .filter(|s| s.remembered)
-            .filter_map(Standing::ends)
-            .min()
     }
 
     /// Whether a drain runs.
     pub fn is_draining(&self) -> bool {
-        self.lead
-            .as_ref()
-            .is_some_and(|l| matches!(l.drain, Drain::Running | Drain::Stopping))
+        matches!(self.state(), State::Draining | State::Stopping)
     }
 
-    /// Whether a notice now would be acted on.
-    pub fn readiness(&self) -> Readiness {
-        let mut missing = Vec::new();
-        match &self.health {
-            None => missing.push("no source has been heard yet".to_owned()),
-            Some(SourceHealth::Failing { reason }) => {
-                missing.push(format!("notices cannot be heard: {reason}"));
-            }
-            Some(SourceHealth::Good) => {}
-        }
+    /// Whether a notice at `now` would be acted on.
+    pub fn readiness(&self, now: Instant) -> Readiness {
+        let mut missing = self.hearing.missing(now);
         match self.node {
             NodeState::Unknown => missing.push("the node has not been read yet".to_owned()),
             NodeState::NotOurs => missing.push("the node is another instance".to_owned()),
             NodeState::Ours { .. } => {}
         }
-        Readiness {
-            ready: missing.is_empty(),
-            missing,
+        Readiness::lacking(missing)
+    }
+
+    /// What is known of the links from the notice to here, at `now`.
+    pub fn findings(&self, now: Instant) -> [Finding; 2] {
+        self.hearing.findings(now)
+    }
+
+    /// The instance that we run on, where a source has said it.
+    pub fn instance(&self) -> Option<&Instance> {
+        self.instance.as_ref()
+    }
+
+    /// A suspend, or somebody set the clock. Nothing follows from it here: the sources anchor
+    /// their deadlines anew by their own clocks.
+    fn mind_the_gap(&mut self, now: Now, out: &mut Outbox) {
+        let Some(last) = self.last.replace(now) else {
+            return;
+        };
+        let wall = Duration::try_from(now.wall.duration_since(last.wall)).unwrap_or_default();
+        let gap = wall.saturating_sub(now.instant.saturating_duration_since(last.instant));
+        if gap >= SUSPEND {
+            out.tell.push(Occurrence::ClockJumped(gap));
         }
     }
 
-    fn on_signal(&mut self, signal: Signal, out: &mut Outbox) {
+    fn on_signal(&mut self, source: usize, signal: Signal, now: Now, out: &mut Outbox) {
         match signal {
-            Signal::Identified(instance) => {
-                if self.instance.as_ref() == Some(&instance) {
-                    return;
+            Signal::Identified(instance) => self.on_identified(source, instance, out),
+            Signal::Raised(notice) => {
+                let response = self.notices.rule(&notice).response;
+                match self.notices.raise(source, &notice) {
+                    Word::New => out.tell.push(Occurrence::NoticeRaised { notice, response }),
+                    Word::News => out.tell.push(Occurrence::NoticeChanged(notice)),
+                    Word::Known => {}
                 }
-                // Whose node it is must be looked at again with what is known now.
-                self.node = NodeState::Unknown;
-                self.instance = Some(instance.clone());
-                out.tell.push(Occurrence::Identified(instance.clone()));
-                out.effects.push(Effect::Recall(Some(instance)));
             }
-            Signal::Raised(notice) => self.on_raised(notice, out),
-            Signal::Cancelled(id) => {
-                if self.standing.remove(&id).is_some() {
-                    out.tell.push(Occurrence::NoticeCancelled(id));
+            Signal::Ended { notice, how } => {
+                if self.notices.end(source, &notice) {
+                    out.tell.push(Occurrence::NoticeEnded { notice, how });
                 }
             }
             Signal::Health(health) => {
-                self.heard |= health == SourceHealth::Good;
-                if self.health.as_ref() != Some(&health) {
-                    out.tell.push(Occurrence::SourceHealth(health.clone()));
-                    self.health = Some(health);
+                if self.hearing.health(source, &health, now.instant) {
+                    let source = self.hearing.name(source).to_owned();
+                    out.tell.push(Occurrence::SourceHealth { source, health });
                 }
+            }
+            Signal::Clock(ahead) => {
+                self.hearing.clock(source, ahead);
+                let source = self.hearing.name(source).to_owned();
+                out.tell.push(Occurrence::Clock { source, ahead });
             }
         }
     }
 
-    fn on_raised(&mut self, notice: Notice, out: &mut Outbox) {
-        if let Some(standing) = self.standing.get_mut(&notice.id) {
-            standing.remembered = false;
-            standing.notice.action = notice.action;
-            standing.notice.deadline = nearer(standing.notice.deadline, notice.deadline);
+    fn on_identified(&mut self, source: usize, instance: Instance, out: &mut Outbox) {
+        let outranked = self.identified_by.is_some_and(|first| first < source);
+        if outranked || self.instance.as_ref() == Some(&instance) {
             return;
         }
-        let response = self.policy.response(notice.kind);
-        out.tell.push(Occurrence::NoticeRaised {
-            notice: notice.clone(),
-            response,
-        });
-        self.standing.insert(
-            notice.id.clone(),
-            Standing {
-                notice,
-                remembered: false,
-            },
-        );
+        let same = (self.instance.as_ref()).is_some_and(|known| known.id == instance.id);
+        self.identified_by = Some(source);
+        self.notices.launched = instance.launched;
+        self.instance = Some(instance.clone());
+        out.tell.push(Occurrence::Identified(instance.clone()));
+        if !same {
+            // Whose node it is must be looked at again with what is known now.
+            self.node = NodeState::Unknown;
+            out.effects.push(Effect::Recall(Some(instance)));
+        }
     }
 
     fn on_recalled(&mut self, recall: Recall, now: Now, out: &mut Outbox) {
@@ -277,28 +223,44 @@ impl Lifecycle {
             boot,
             verified,
         } = recall;
-        out.tell.push(Occurrence::NodeKnown { verified });
+        let before = match &self.node {
+            NodeState::Ours { boot } => boot.clone(),
+            _ => None,
+        };
+        let rebooted = before.is_some() && boot.is_some() && before != boot;
         self.node = NodeState::Ours { boot };
-        if self.lead.is_some() {
-            return; // what is remembered there is our own doing
+        if let Some(lead) = &mut self.lead {
+            // What is remembered there is our own doing.
+            if rebooted && is_done_by_a_boot(&lead.notice, now) {
+                self.notices.settle(&lead.notice.id);
+            }
+            return;
         }
+        out.tell.push(Occurrence::NodeKnown { verified });
+        self.settled = (memory.as_ref())
+            .filter(|m| m.phase == Phase::Settled)
+            .map(|m| (m.notice.id.clone(), false));
         self.memory = memory;
         let Some(memory) = self.memory.as_ref().filter(|m| self.is_of_this_boot(m)) else {
             return;
         };
-        let remembered = remembered_notice(memory, now);
-        let to_come = remembered
-            .deadline
-            .is_some_and(|d| !d.remaining(now.instant).is_zero());
-        if to_come && !self.standing.contains_key(&remembered.id) {
+        let remembered = self.remembered_notice(memory, now);
+        let to_come = (remembered.deadline).is_some_and(|d| !d.remaining(now.instant).is_zero());
+        let to_come = to_come && memory.phase != Phase::Settled;
+        if to_come && self.notices.get(&remembered.id).is_none() {
             out.tell.push(Occurrence::Resumed(remembered.clone()));
-            self.standing.insert(
-                remembered.id.clone(),
-                Standing {
-                    notice: remembered,
-                    remembered: true,
-                },
-            );
+            self.notices.remember(remembered);
+        }
+    }
+
+    fn on_quarantined(&mut self, now: Now) {
+        if let Some(lead) = &mut self.lead {
+            lead.held = true;
+            let to_come = (lead.notice.deadline).is_none_or(|d| d.instant() > now.instant);
+            if std::mem::take(&mut lead.leaky) && lead.drain == Drain::Done && to_come {
+                // Pods may have come between the end of the drain and now.
+                lead.drain = Drain::None;
+            }
         }
     }
 
@@ -310,16 +272,34 @@ impl Lifecycle {
                 lead.notice.deadline = None;
             } else {
                 lead.drain = Drain::Done;
+                lead.leaky = !lead.held;
             }
         }
     }
 
+    /// Whether what no source has said by now is believed not to stand.
+    fn is_believed(&self, now: Now) -> bool {
+        let believed = self.hearing.believed();
+        believed.is_some_and(|believed| believed <= now.instant)
+    }
+
     /// Asks for the difference between what should be and what is.
     fn settle(&mut self, now: Now, out: &mut Outbox) {
-        if self.heard {
-            // The time of what only memory knew has passed, and the machine is still here.
-            self.standing
-                .retain(|_, s| !s.remembered || s.ends().is_some_and(|end| end > now.instant));
+        let believed = self.is_believed(now);
+        if believed {
+            self.notices.forget_what_is_not_said(now.instant);
+        }
+        if let Some((id, seen)) = &mut self.settled {
+            *seen |= self.notices.get(id).is_some();
+        }
+        if let Some(done) = self.memory.as_ref().and_then(|m| self.dealt_with(m, now)) {
+            self.notices.settle(&done);
+        }
+        for change in self.notices.look(self.right(now)) {
+            out.tell.push(match change {
+                Change::Waits(notice, until) => Occurrence::NoticeWaits { notice, until },
+                Change::Expired(id) => Occurrence::NoticeExpired(id),
+            });
         }
         match self.node {
             // What runs goes on; nothing begins.
@@ -331,158 +311,59 @@ impl Lifecycle {
                     lead.quarantine = None; // it was given up
                 }
             }
-            NodeState::Ours { .. } => match self.leader() {
-                None => self.stand_down(out),
+            NodeState::Ours { .. } => match self.notices.leader(self.right(now)) {
+                None => self.stand_down(now, out),
                 Some(notice) => self.act(notice, now, out),
             },
         }
     }
 
-    /// The weightiest notice that is to be acted on, with the nearest deadline of all that
-    /// ask for the same.
-    fn leader(&self) -> Option<Notice> {
-        let weight = |s: &Standing| (self.policy.response(s.notice.kind), s.notice.kind);
-        let lead = self
-            .standing
-            .values()
-            .filter(|s| weight(s).0 >= Response::Cordon)
-            .max_by_key(|s| weight(s))?;
-        let deadline = self
-            .standing
-            .values()
-            .filter(|s| weight(s).0 == weight(lead).0)
-            .fold(None, |d, s| nearer(d, s.notice.deadline));
-        Some(Notice {
-            deadline,
-            ..lead.notice.clone()
-        })
+    /// The notice that a memory says has been dealt with, on this instance.
+    fn dealt_with(&self, memory: &Memory, now: Now) -> Option<NoticeId> {
+        let standing = &self.notices.get(&memory.notice.id)?.notice;
+        let NodeState::Ours { boot } = &self.node else {
+            return None;
+        };
+        let rebooted = boot.is_some() && memory.boot.is_some() && memory.boot != *boot;
+        let done = memory.phase == Phase::Settled
+            || (rebooted && is_done_by_a_boot(&self.remembered_notice(memory, now), now));
+        let another = is_another(&self.remembered_notice(memory, now), standing);
+        (self.is_of_this_instance(memory) && !another && done).then(|| memory.notice.id.clone())
     }
 
-    /// Tells a running drain to stop. Whether there is one to wait for.
-    fn stops_drain(&mut self, out: &mut Outbox) -> bool {
-        let Some(lead) = &mut self.lead else {
-            return false;
-        };
-        if lead.drain == Drain::Running {
-            lead.drain = Drain::Stopping;
-            let cancelled = Order {
-                cancelled: true,
-                ..Order::from_notice(&lead.notice)
-            };
-            out.effects.push(Effect::AmendDrain(cancelled));
-        }
-        lead.drain == Drain::Stopping
-    }
-
-    fn stand_down(&mut self, out: &mut Outbox) {
-        if self.stops_drain(out) {
-            return;
-        }
-        let ours = self.lead.take().is_some();
-        // Nothing of this process; perhaps of an earlier one, or of another machine.
-        let known = self.instance.is_some();
-        let stale = self
-            .memory
-            .take_if(|m| self.heard && (known || m.instance.is_none()));
-        if ours || stale.is_some() {
-            out.effects.push(Effect::Release(self.instance.clone()));
-        }
-    }
-
-    fn act(&mut self, mut notice: Notice, now: Now, out: &mut Outbox) {
-        let mut lead = self.lead.take().unwrap_or_else(|| self.begin(&notice, now));
-        let drains = self.policy.response(notice.kind) == Response::Drain;
-        if lead.drain == Drain::Stopping || (lead.drain == Drain::Running && !drains) {
-            self.lead = Some(lead);
-            self.stops_drain(out);
-            return; // it begins anew when the drain has returned
-        }
-        notice.deadline = nearer(notice.deadline, lead.notice.deadline);
-        if lead.notice.id != notice.id {
-            let (old, new) = (lead.notice.id, notice.id.clone());
-            out.tell.push(Occurrence::NoticeSuperseded { old, new });
-            if lead.drain == Drain::Done {
-                lead.drain = Drain::None;
-            }
-        }
-        lead.notice = notice;
-
-        let order = Order::from_notice(&lead.notice);
-        let drain = match lead.drain {
-            Drain::None if drains => {
-                lead.drain = Drain::Running;
-                Some(Effect::StartDrain(order.clone()))
-            }
-            Drain::Running if lead.order.as_ref() != Some(&order) => {
-                if lead.order.as_ref().map(|o| o.deadline) != Some(order.deadline) {
-                    out.tell.push(Occurrence::DeadlineNearer(order.clone()));
-                }
-                Some(Effect::AmendDrain(order.clone()))
-            }
-            _ => None,
-        };
-        let phase = match (lead.drain, drains) {
-            (Drain::Done, _) => Phase::Drained,
-            (_, true) => Phase::Draining,
-            (_, false) => Phase::Cordoned,
-        };
-        let quarantine = Quarantine {
-            instance: self.instance.as_ref().map(|i| i.id.clone()),
-            ..Quarantine::new(&lead.notice, phase, lead.since)
-        };
-        if lead.quarantine.as_ref() != Some(&quarantine) {
-            out.effects.push(Effect::Quarantine(quarantine.clone()));
-            lead.quarantine = Some(quarantine);
-        }
-        if let Some(effect) = drain {
-            out.effects.push(effect);
-            lead.order = Some(order);
-        }
-        self.lead = Some(lead);
-    }
-
-    /// A new lead, taking up what an earlier process had come to for the same notice.
-    fn begin(&mut self, notice: &Notice, now: Now) -> Lead {
-        let memory = self
-            .memory
-            .take()
-            .filter(|m| m.notice.id == notice.id && self.is_of_this_boot(m));
-        let mut lead = Lead {
-            notice: notice.clone(),
-            since: now.wall,
-            drain: Drain::None,
-            quarantine: None,
-            order: None,
-        };
-        if let Some(memory) = memory {
-            lead.notice.deadline =
-                nearer(notice.deadline, remembered_notice(&memory, now).deadline);
-            lead.since = memory.since;
-            if memory.phase == Phase::Drained {
-                lead.drain = Drain::Done;
-            }
-        }
-        lead
+    fn is_of_this_instance(&self, memory: &Memory) -> bool {
+        let ours = self.instance.as_ref().map(|i| i.id.as_str());
+        ours.is_some() && memory.instance.as_deref() == ours
     }
 
     /// Whether a memory is of the machine and the boot that we are.
     fn is_of_this_boot(&self, memory: &Memory) -> bool {
-        let ours = self.instance.as_ref().map(|i| i.id.as_str());
         let NodeState::Ours { boot } = &self.node else {
             return false;
         };
-        ours.is_some() && memory.instance.as_deref() == ours && memory.boot == *boot
+        self.is_of_this_instance(memory) && memory.boot == *boot
     }
-}
 
-/// The notice that a memory tells of, its deadline anchored by the local wall clock.
-fn remembered_notice(memory: &Memory, now: Now) -> Notice {
-    let notice = &memory.notice;
-    Notice {
-        deadline: memory
-            .deadline
-            .map(|d| Deadline::anchored(d, now.wall, now.instant)),
-        ..Notice::new(notice.id.clone(), notice.kind, now.instant).with_action(notice.action)
+    /// The same moment, its wall clock put right where a source's clock is known.
+    fn right(&self, now: Now) -> Now {
+        let wall = now.wall.saturating_sub(self.hearing.ahead());
+        Now {
+            wall: wall.unwrap_or(now.wall),
+            ..now
+        }
+    }
+
+    /// The notice that a memory tells of, its deadline anchored by the wall clock, put right
+    /// where a source's clock is known.
+    fn remembered_notice(&self, memory: &Memory, now: Now) -> Notice {
+        let notice = &memory.notice;
+        let wall = self.right(now).wall;
+        Notice {
+            deadline: memory
+                .deadline
+                .map(|d| Deadline::anchored(d, wall, now.instant)),
+            ..Notice::new(notice.id.clone(), notice.kind, now.instant).with_action(notice.action)
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::armed::{Finding, SelfCheck};
 use crate::notice::{Instance, InstanceAction, Notice, NoticeId, NoticeKind};
 
 /// How far the handling of a notice has come.
@@ -19,6 +20,8 @@ pub enum Phase {
     Draining,
     /// The drain has ended, complete or at its deadline.
     Drained,
+    /// Dealt with: the node is released, though the notice may stand still.
+    Settled,
 }
 
 /// What the quarantine asks for: nothing new on the node, and a memory of why.
@@ -59,6 +62,34 @@ impl Quarantine {
     #[must_use]
     pub fn on_instance(mut self, instance: impl Into<String>) -> Self {
         self.instance = Some(instance.into());
+        self
+    }
+}
+
+/// What a release takes back, and what it leaves written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Release {
+    /// The instance that we run on, where it is known: another one's node is refused.
+    pub instance: Option<String>,
+    /// A notice that stands still and has been dealt with ([`Phase::Settled`]). It stays
+    /// remembered, so that no later process deals with it again; without one all is forgotten.
+    pub settled: Option<Quarantine>,
+}
+
+impl Release {
+    /// Takes back all that is ours, on the node of `instance` where it is known.
+    pub fn of(instance: Option<String>) -> Self {
+        Self {
+            instance,
+            settled: None,
+        }
+    }
+
+    /// The same, remembering a notice that has been dealt with.
+    #[must_use]
+    pub fn settling(mut self, settled: Quarantine) -> Self {
+        self.settled = Some(settled);
         self
     }
 }
@@ -173,11 +204,11 @@ pub trait NodeControl: Send + Sync {
     /// Any [`NodeError`]; nothing was changed then, or all of it.
     async fn quarantine(&self, quarantine: Quarantine) -> Result<(), NodeError>;
 
-    /// Takes back what is ours and forgets. Idempotent.
+    /// Takes back what is ours and forgets, but for what is settled. Idempotent.
     ///
     /// # Errors
     /// Any [`NodeError`]; nothing was changed then, or all of it.
-    async fn release(&self, instance: Option<Instance>) -> Result<(), NodeError>;
+    async fn release(&self, release: Release) -> Result<(), NodeError>;
 }
 
 /// Why the node could not be read or changed.
@@ -270,7 +301,15 @@ impl NodeControl for NoNode {
         Ok(())
     }
 
-    async fn release(&self, _: Option<Instance>) -> Result<(), NodeError> {
+    async fn release(&self, _: Release) -> Result<(), NodeError> {
         Ok(())
+    }
+}
+
+/// There is nothing to prove without a cluster.
+#[async_trait]
+impl SelfCheck for NoNode {
+    async fn check(&self, _: Option<Instance>) -> Vec<Finding> {
+        Vec::new()
     }
 }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -104,15 +106,24 @@ pub enum InstanceAction {
     Stop,
     /// Its memory is written to disk, which begins at once: no two minutes.
     Hibernate,
+    /// It boots anew and comes back under its own name.
+    Reboot,
+    /// What it runs on is worked on: it may be without network or power for a while.
+    Maintain,
+    /// Nothing yet: a recommendation.
+    None,
 }
 
 impl InstanceAction {
-    /// The name as EC2 writes it.
+    /// The name in logs and metrics, and, where EC2 has one, the name as EC2 writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Terminate => "terminate",
             Self::Stop => "stop",
             Self::Hibernate => "hibernate",
+            Self::Reboot => "reboot",
+            Self::Maintain => "maintain",
+            Self::None => "none",
         }
     }
 }
@@ -137,6 +148,8 @@ pub struct Notice {
     pub deadline: Option<Deadline>,
     /// When this process learnt of it.
     pub detected: Instant,
+    /// How long before that it was announced, where the source says so; else zero.
+    pub age: Duration,
 }
 
 impl Notice {
@@ -148,6 +161,7 @@ impl Notice {
             action: InstanceAction::Terminate,
             deadline: None,
             detected,
+            age: Duration::ZERO,
         }
     }
 
@@ -164,6 +178,52 @@ impl Notice {
         self.deadline = Some(deadline);
         self
     }
+
+    /// The same notice, announced so long before it was detected.
+    #[must_use]
+    pub fn with_age(mut self, age: Duration) -> Self {
+        self.age = age;
+        self
+    }
+}
+
+/// How a machine was bought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LifeCycle {
+    /// It can be taken back at two minutes' notice.
+    Spot,
+    /// It is there until it is given back.
+    OnDemand,
+    /// Any other way, as the cloud calls it.
+    Other(String),
+}
+
+impl LifeCycle {
+    /// The name as EC2 writes it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Spot => "spot",
+            Self::OnDemand => "on-demand",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+impl From<&str> for LifeCycle {
+    fn from(name: &str) -> Self {
+        match name {
+            "spot" => Self::Spot,
+            "on-demand" => Self::OnDemand,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for LifeCycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// The machine that a source speaks for.
@@ -172,8 +232,10 @@ impl Notice {
 pub struct Instance {
     /// The cloud's identity of it, for example `i-0123456789abcdef0`.
     pub id: String,
-    /// How it was bought: `spot`, `on-demand`, …
-    pub life_cycle: Option<String>,
+    /// How it was bought.
+    pub life_cycle: Option<LifeCycle>,
+    /// When it was started the last time.
+    pub launched: Option<Timestamp>,
     /// Its availability zone.
     pub zone: Option<String>,
     /// Its region.
@@ -190,17 +252,83 @@ impl Instance {
     }
 }
 
+/// Why a source cannot be heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// This machine is none that the source speaks for: a laptop, another cloud.
+    NotHere,
+    /// Nothing answers, or not in time.
+    Unreachable,
+    /// It answers, and refuses.
+    Refused,
+    /// It answers that it is asked too much.
+    Overloaded,
+    /// It answers something that means nothing.
+    Garbled,
+}
+
+impl Trouble {
+    /// The name in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotHere => "not-here",
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Overloaded => "overloaded",
+            Self::Garbled => "garbled",
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Whether a source could be heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SourceHealth {
-    /// It was asked and it answered as it should.
+    /// It was asked for everything that it is to tell, and answered as it should.
     Good,
     /// It could not be heard; it is asked again, for ever.
     Failing {
-        /// What went wrong, for an operator.
+        /// What kind of trouble.
+        trouble: Trouble,
+        /// What went wrong and what mends it, for an operator.
         reason: String,
     },
+}
+
+/// How a notice came to stand no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NoticeEnd {
+    /// Taken back by the one who gave it.
+    Cancelled,
+    /// What it announced has been done.
+    Completed,
+    /// Its time is past, it is told no more, and the machine is still here.
+    Passed,
+}
+
+impl NoticeEnd {
+    /// The name in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::Completed => "completed",
+            Self::Passed => "passed",
+        }
+    }
+}
+
+impl fmt::Display for NoticeEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// What a source says.
@@ -211,11 +339,23 @@ pub enum Signal {
     Identified(Instance),
     /// A notice stands; may be repeated.
     Raised(Notice),
-    /// A notice was taken back by the one who gave it.
-    Cancelled(NoticeId),
-    /// The source's own state changed.
+    /// A notice stands no longer.
+    Ended {
+        /// Which.
+        notice: NoticeId,
+        /// How.
+        how: NoticeEnd,
+    },
+    /// The source's state. Good health is said again at least every [`HEARTBEAT`], so that one
+    /// who hears nothing for longer knows that something hangs.
     Health(SourceHealth),
+    /// How far the local wall clock is ahead of the source's; negative where it is behind. Said
+    /// when it is first known and when it changes by more than the source can be wrong.
+    Clock(SignedDuration),
 }
+
+/// The longest that a source which can be heard says nothing.
+pub const HEARTBEAT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

@@ -1,16 +1,19 @@
 //! The port that tells others what happens, and the observer that writes the log.
 
+mod log;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use crate::armed::Armed;
 use crate::drainer::{DrainReport, Order};
 use crate::node::{NodeError, Quarantine};
-use crate::notice::{Instance, Notice, NoticeId, SourceHealth};
+use crate::notice::{Instance, Notice, NoticeEnd, NoticeId, SourceHealth};
 use crate::policy::Response;
+pub use log::LogObserver;
 
 /// Something happened, and when.
 #[derive(Clone, Debug)]
@@ -43,7 +46,24 @@ pub enum Occurrence {
         verified: bool,
     },
     /// A source's state changed.
-    SourceHealth(SourceHealth),
+    SourceHealth {
+        /// Its name.
+        source: String,
+        /// Its state.
+        health: SourceHealth,
+    },
+    /// A source's clock was seen, or has changed.
+    Clock {
+        /// Its name.
+        source: String,
+        /// How far our wall clock is ahead of it.
+        ahead: SignedDuration,
+    },
+    /// The wall clock went on so long while the monotonic one stood still: a suspend, or somebody
+    /// set it.
+    ClockJumped(Duration),
+    /// Whether a notice now would be acted on was checked.
+    Checked(Arc<Armed>),
     /// A notice was seen for the first time and is acted on, or not, as the policy says.
     NoticeRaised {
         /// The notice.
@@ -51,7 +71,8 @@ pub enum Occurrence {
         /// What will be done about it.
         response: Response,
     },
-    /// A notice that stands took the place of another that was acted on.
+    /// A notice that stands took the place of another that was acted on: it is weightier, or the
+    /// other stands no longer.
     NoticeSuperseded {
         /// The one that no longer leads.
         old: NoticeId,
@@ -60,8 +81,24 @@ pub enum Occurrence {
     },
     /// The deadline came nearer.
     DeadlineNearer(Order),
-    /// A notice was taken back.
-    NoticeCancelled(NoticeId),
+    /// A notice that stands names a nearer deadline or another action.
+    NoticeChanged(Notice),
+    /// A notice waits for its time before it is acted on.
+    NoticeWaits {
+        /// The notice.
+        notice: Notice,
+        /// Until when.
+        until: Instant,
+    },
+    /// The time to live of a notice that stands still is over: it is acted on no more.
+    NoticeExpired(NoticeId),
+    /// A notice stands no longer.
+    NoticeEnded {
+        /// Which.
+        notice: NoticeId,
+        /// How.
+        how: NoticeEnd,
+    },
     /// What an earlier process began is carried on.
     Resumed(Notice),
     /// The node is quarantined.
@@ -90,119 +127,4 @@ pub enum Occurrence {
 pub trait Observer: Send + Sync {
     /// Something happened.
     fn on(&self, event: &Event);
-}
-
-/// Writes every event to the log, by `tracing`.
-#[derive(Debug, Default)]
-pub struct LogObserver {
-    node: String,
-    /// Whether it was said that notices can be heard.
-    heard: AtomicBool,
-}
-
-impl LogObserver {
-    /// An observer that names `node` in every line.
-    pub fn new(node: impl Into<String>) -> Self {
-        Self {
-            node: node.into(),
-            heard: AtomicBool::new(false),
-        }
-    }
-}
-
-impl Observer for LogObserver {
-    fn on(&self, event: &Event) {
-        use tracing::{debug, error, info, warn};
-        let node = self.node.as_str();
-        match &event.what {
-            Occurrence::Identified(i) => info!(
-                node,
-                instance_id = i.id,
-                life_cycle = i.life_cycle.as_deref(),
-                zone = i.zone.as_deref(),
-                region = i.region.as_deref(),
-                "this is the instance that we run on"
-            ),
-            Occurrence::NodeKnown { verified: true } => info!(node, "node is our instance"),
-            Occurrence::NodeKnown { verified: false } => {
-                warn!(
-                    node,
-                    "node and instance cannot be compared: one of them has no identity yet"
-                );
-            }
-            // A source writes its own troubles to the log, bounded; here only the beginning.
-            Occurrence::SourceHealth(SourceHealth::Good)
-                if !self.heard.swap(true, Ordering::Relaxed) =>
-            {
-                info!(node, "notices can be heard");
-            }
-            Occurrence::SourceHealth(health) => debug!(node, ?health, "source"),
-            Occurrence::NoticeRaised { notice, response } => warn!(
-                node,
-                notice = %notice.id,
-                kind = %notice.kind,
-                action = %notice.action,
-                deadline = notice.deadline.map(|d| tracing::field::display(d.wall())),
-                remaining = notice.deadline.map(|d| seconds(d.remaining(event.at))),
-                response = %response,
-                "notice"
-            ),
-            Occurrence::NoticeSuperseded { old, new } => {
-                warn!(node, notice = %new, old = %old, "a weightier notice leads now");
-            }
-            Occurrence::DeadlineNearer(order) => warn!(
-                node,
-                notice = %order.notice,
-                deadline = order.deadline.map(|d| tracing::field::display(d.wall())),
-                remaining = order.deadline.map(|d| seconds(d.remaining(event.at))),
-                "the deadline came nearer"
-            ),
-            Occurrence::NoticeCancelled(id) => info!(node, notice = %id, "notice taken back"),
-            Occurrence::Resumed(notice) => warn!(
-                node,
-                notice = %notice.id,
-                kind = %notice.kind,
-                remaining = notice.deadline.map(|d| seconds(d.remaining(event.at))),
-                "carrying on what an earlier process began"
-            ),
-            Occurrence::Quarantined { quarantine, after } => info!(
-                node,
-                notice = %quarantine.notice,
-                kind = %quarantine.kind,
-                phase = ?quarantine.phase,
-                after = seconds(*after),
-                "node cordoned and tainted"
-            ),
-            Occurrence::DrainStarted(order) => info!(
-                node,
-                notice = %order.notice,
-                remaining = order.deadline.map(|d| seconds(d.remaining(event.at))),
-                "drain started"
-            ),
-            Occurrence::DrainFinished(report) => info!(
-                node,
-                outcome = %report.outcome,
-                elapsed = seconds(report.elapsed),
-                slack = report.slack.map(seconds),
-                report = report.text,
-                "drain finished"
-            ),
-            Occurrence::Released => info!(node, "node released"),
-            Occurrence::NodeFailed(e) => {
-                error!(node, error = e.describe(), remedy = e.remedy(), "node");
-            }
-            Occurrence::ShutdownWaits(bound) => {
-                warn!(
-                    node,
-                    bound = seconds(*bound),
-                    "asked to end; finishing the drain first"
-                );
-            }
-        }
-    }
-}
-
-/// Seconds with milliseconds, for a log.
-fn seconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }

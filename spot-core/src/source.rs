@@ -1,8 +1,11 @@
 //! The port that notices come through.
 
+mod shared;
+
 use async_trait::async_trait;
 
 use crate::notice::Signal;
+pub use shared::{SharedSource, SourceReader};
 
 /// Somewhere that notices come from: polled, long-polled or pushed.
 ///

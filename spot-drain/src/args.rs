@@ -41,6 +41,12 @@ pub struct DrainArgs {
     )]
     pub pod_namespace: String,
 
+    /// How often it is proved that a notice would be acted on, with dry runs that change nothing;
+    /// `0` or `off` is never. Values under 10m cost the API server more than the usual one check
+    /// in ten minutes
+    #[arg(long, env = "SELF_CHECK_INTERVAL", help_heading = "Cluster", value_name = "DURATION", default_value = "10m", value_parser = interval)]
+    pub self_check_interval: Duration,
+
     /// What is done about pods that a PodDisruptionBudget holds: `respect` never deletes them,
     /// so that they may be lost with the machine; `delete-at` deletes them as late as leaves
     /// them time to end
@@ -121,6 +127,11 @@ impl DrainArgs {
         }
     }
 
+    /// How often the links to the cluster are proved; `None` is never.
+    pub fn self_check_every(&self) -> Option<Duration> {
+        Some(self.self_check_interval).filter(|every| !every.is_zero())
+    }
+
     /// The quarantine's settings.
     pub fn quarantine(&self) -> QuarantineSettings {
         QuarantineSettings {
@@ -142,6 +153,46 @@ fn name(text: &str) -> Result<String, &'static str> {
     }
 }
 
+/// A duration that may be none at all.
+fn interval(text: &str) -> Result<Duration, &'static str> {
+    if matches!(text, "0" | "off") {
+        return Ok(Duration::ZERO);
+    }
+    match humantime::parse_duration(text) {
+        Ok(time) if time.is_zero() || time >= Duration::from_secs(1) => Ok(time),
+        _ => Err("write a duration of at least 1s such as 10m, or off"),
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, &'static str> {
     humantime::parse_duration(text).map_err(|_| "write a duration such as 30s or 1m30s")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_self_check_is_made_every_ten_minutes_at_an_interval_or_never() {
+        #[derive(clap::Parser)]
+        struct Program {
+            #[command(flatten)]
+            drain: DrainArgs,
+        }
+        let with = |args: &[&str]| {
+            let all = ["program", "--node-name", "spot-1"].iter().chain(args);
+            let program = <Program as clap::Parser>::try_parse_from(all);
+            program.map(|p| p.drain.self_check_every())
+        };
+        assert_eq!(with(&[]).ok(), Some(Some(Duration::from_secs(600))));
+        let of = |text| with(&["--self-check-interval", text]);
+        assert_eq!(of("1s").ok(), Some(Some(Duration::from_secs(1))));
+        for never in ["0", "off", "0s"] {
+            assert_eq!(of(never).ok(), Some(None), "{never}");
+        }
+        for wrong in ["", "999ms", "ten", "10"] {
+            let said = of(wrong).unwrap_err().to_string();
+            assert!(said.contains("at least 1s"), "{wrong}: {said}");
+        }
+    }
 }

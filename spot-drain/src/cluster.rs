@@ -1,11 +1,14 @@
 //! The connection to the API server: one client, one count of requests, no hidden retries.
 
+mod failure;
 mod node;
 mod patience;
 mod pods;
+mod self_check;
 mod watch;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,13 +19,16 @@ use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
 use kube::{Client, Config};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::time::{Instant, timeout_at};
+use tokio::net::lookup_host;
+use tokio::time::{Instant, timeout, timeout_at};
 
 pub use node::KubeNode;
 pub use patience::{QUIET, SLOWEST};
 pub use pods::KubePods;
+pub use self_check::KubeSelfCheck;
 
 use crate::reply::{Raw, quote};
+use failure::Failure;
 use patience::{Patience, RECHECK};
 
 /// All but RFC 3986's unreserved characters.
@@ -52,10 +58,19 @@ impl ConnectError {
 enum CallError {
     #[error("no answer within {:.0} s", .0.as_secs_f64())]
     Timeout(Duration),
-    #[error("{0}")]
-    Transport(String),
+    #[error("{words}")]
+    Transport { failure: Failure, words: String },
     #[error("{status} {words}")]
     Status { status: u16, words: String },
+}
+
+impl CallError {
+    fn transport(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::Transport {
+            failure: Failure::of(error),
+            words: quote(&failure::describe(error)),
+        }
+    }
 }
 
 /// An answer that is not what was asked for.
@@ -133,9 +148,38 @@ impl Cluster {
         KubeNode::new(self.clone(), name.into())
     }
 
+    /// Proves that a notice for a node would be acted on.
+    pub fn self_check(&self, node: impl Into<String>) -> KubeSelfCheck {
+        KubeSelfCheck::new(self.clone(), node.into())
+    }
+
     /// How many requests were made so far.
     pub fn requests(&self) -> u64 {
         self.0.requests.load(Ordering::Relaxed)
+    }
+
+    /// The API server's host and port; `None` where they are not known.
+    fn server(&self) -> Option<String> {
+        let url = &self.0.config.as_ref()?.cluster_url;
+        // Without what may stand before the host.
+        let port = url.port_u16().map(|port| format!(":{port}"));
+        Some(format!("{}{}", url.host()?, port.unwrap_or_default()))
+    }
+
+    /// Looks the API server's name up, as a client does; `None` where it is not known.
+    async fn look_up(&self) -> Option<Result<(), String>> {
+        let url = &self.0.config.as_ref()?.cluster_url;
+        let host = url.host()?;
+        if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+            return Some(Ok(()));
+        }
+        let found = timeout(QUIET, lookup_host((host, url.port_u16().unwrap_or(443)))).await;
+        Some(match found {
+            // There is no success without an address.
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(format!("{host:?}: {error}")),
+            Err(_) => Err(format!("{host:?}: no answer within {} s", QUIET.as_secs())),
+        })
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
@@ -166,7 +210,10 @@ impl Cluster {
                     made: Instant::now(),
                 }
             }
-            Err(error) => tracing::warn!(%error, "no new client; going on with the old one"),
+            Err(error) => {
+                let error = failure::describe(&error);
+                tracing::warn!(error, "no new client; going on with the old one");
+            }
         }
     }
 
@@ -237,12 +284,12 @@ impl Cluster {
         let response = client
             .send(request.map(Body::from))
             .await
-            .map_err(transport)?;
+            .map_err(|error| CallError::transport(&error))?;
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, BODY)
             .collect()
             .await
-            .map_err(transport)?;
+            .map_err(|error| CallError::transport(&*error))?;
         let retry_after = parts.headers.get(header::RETRY_AFTER);
         Ok(Raw {
             status: parts.status.as_u16(),
@@ -250,21 +297,6 @@ impl Cluster {
             body: body.to_bytes().into(),
         })
     }
-}
-
-fn transport(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CallError {
-    let error = error.into();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    CallError::Transport(quote(&text))
 }
 
 /// A request; every part of its address is made of names that the API server gave us or that

@@ -37,7 +37,7 @@
 //! | [`pods`] | the port: list, watch, evict, delete |
 //! | [`feed`] | list-and-watch of pods, and watches of budgets, that never give up |
 //! | [`driver`] | performs a plan: a [`spot_core::drainer::Drainer`] |
-//! | [`cluster`] | the connection to the API server, the node and its pods |
+//! | [`cluster`] | the connection to the API server, the node and its pods, and the self-check of the way there |
 //!
 //! The crate knows no cloud: the deadline comes with the order.
 //!

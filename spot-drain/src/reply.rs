@@ -84,15 +84,16 @@ pub struct Refusal {
 /// The part of a `Status` object that matters.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Status {
+pub(crate) struct Status {
     message: String,
-    reason: String,
+    pub(crate) reason: String,
     details: Details,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Details {
+    kind: String,
     causes: Vec<Cause>,
     retry_after_seconds: u64,
 }
@@ -105,6 +106,29 @@ struct Cause {
 }
 
 impl Status {
+    pub(crate) fn of(raw: &Raw) -> Self {
+        serde_json::from_slice(&raw.body).unwrap_or_default()
+    }
+
+    /// What the server said, fit for a log.
+    pub(crate) fn words(&self, raw: &Raw) -> String {
+        match self.message.as_str() {
+            "" => quote(&String::from_utf8_lossy(&raw.body)),
+            message => quote(message),
+        }
+    }
+
+    /// Whether it is about an object, as what a policy or a check of objects says is.
+    pub(crate) fn is_about_an_object(&self) -> bool {
+        !self.details.kind.is_empty() || !self.details.causes.is_empty()
+    }
+
+    /// Whether an admission webhook has effects that it cannot leave out. The API server gives
+    /// this no reason of its own.
+    pub(crate) fn is_no_dry_run(&self) -> bool {
+        self.reason == "BadRequest" && self.message.ends_with(" does not support dry run")
+    }
+
     fn cause(&self, reason: &str) -> Option<&Cause> {
         self.details.causes.iter().find(|c| c.reason == reason)
     }
@@ -112,14 +136,8 @@ impl Status {
 
 /// What an answer means.
 pub fn decode(raw: &Raw) -> Reply {
-    let status: Status = serde_json::from_slice(&raw.body).unwrap_or_default();
-    let words = || {
-        let said = match status.message.as_str() {
-            "" => String::from_utf8_lossy(&raw.body),
-            message => message.into(),
-        };
-        quote(&said)
-    };
+    let status = Status::of(raw);
+    let words = || status.words(raw);
     match raw.status {
         200..300 => Reply::Accepted,
         401 => Reply::Unauthorized,

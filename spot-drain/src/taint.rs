@@ -5,6 +5,8 @@
 //! not, a merge patch makes it under the `resourceVersion` that was read. `test` operations
 //! make a patch fail where the node is no longer what was read; it is then read again.
 
+mod release;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +14,8 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use spot_core::node::{Memory, Quarantine};
+
+pub use release::release;
 
 /// What we remember is written under this annotation.
 pub const MEMORY_ANNOTATION: &str = "spot-interrupt-handler/memory";
@@ -344,9 +348,9 @@ pub fn quarantine(
     if !node.unschedulable {
         swap("/spec/unschedulable".into(), Value::Null, true.into());
     }
+    let label = pointer("/metadata/labels", EXCLUDE_LABEL);
     if exclude {
-        let path = pointer("/metadata/labels", EXCLUDE_LABEL);
-        swap(path, Value::Null, EXCLUDE_VALUE.into());
+        swap(label.clone(), Value::Null, EXCLUDE_VALUE.into());
     }
     if remember {
         let path = pointer("/metadata/annotations", MEMORY_ANNOTATION);
@@ -357,46 +361,20 @@ pub fn quarantine(
         Some(i) => swap(format!("/spec/taints/{i}"), taints[i].clone(), taint),
         None => ops.push(json!({ "op": "add", "path": "/spec/taints/-", "value": taint })),
     }
-    Some(NodePatch::Json(ops.into()))
-}
-
-/// The patch that takes back what is ours from `node`; `None` where nothing is.
-///
-/// The cordon goes only where the memory says that it is ours, the label only where it has
-/// our value. A memory that cannot be read is left, with all that it may stand for.
-pub fn release(node: &NodeFacts, settings: &QuarantineSettings) -> Option<NodePatch> {
-    let memory = match node.remembered() {
-        Remembered::Unreadable => return None,
-        Remembered::Memory(memory) => Some(memory),
-        Remembered::Nothing => None,
+    // What is so already, and was perhaps seen long ago, must be so still.
+    let mut relied_on = |path: String, value: Value| {
+        ops.push(json!({ "op": "test", "path": path, "value": value }));
     };
-    let taints = node.taints.as_deref().unwrap_or_default();
-    let others: Vec<&Value> = taints
-        .iter()
-        .filter(|t| t["key"] != settings.taint.key)
-        .collect();
-    let mut metadata = json!({ "uid": node.uid, "resourceVersion": node.resource_version });
-    let mut spec = json!({});
-    let mut changed = false;
-    if others.len() != taints.len() {
-        spec["taints"] = if others.is_empty() {
-            Value::Null
-        } else {
-            json!(others)
-        };
-        changed = true;
+    if node.unschedulable {
+        relied_on("/spec/unschedulable".into(), true.into());
     }
-    if let Some(memory) = memory {
-        metadata["annotations"] = json!({ MEMORY_ANNOTATION: null });
-        if memory.cordoned && node.unschedulable {
-            spec["unschedulable"] = Value::Null;
-        }
-        if memory.excluded && node.label() == Some(EXCLUDE_VALUE) {
-            metadata["labels"] = json!({ EXCLUDE_LABEL: null });
-        }
-        changed = true;
+    if settings.exclude_from_load_balancers && !exclude {
+        relied_on(label, json!(node.label()));
     }
-    changed.then(|| NodePatch::Merge(json!({ "metadata": metadata, "spec": spec })))
+    if let Some(i) = same.filter(|_| tainted) {
+        relied_on(format!("/spec/taints/{i}"), taints[i].clone());
+    }
+    Some(NodePatch::Json(ops.into()))
 }
 
 /// Whether two taints are one to the API server: the same key and effect.

@@ -108,6 +108,13 @@ mod tests {
     }
 
     #[test]
+    fn a_source_can_be_changed_further() {
+        let source = ImdsArgs::default().source().unwrap();
+        let source = source.kinds([spot_core::notice::NoticeKind::SpotInterruption]);
+        assert!(source.slow_interval(Duration::from_secs(2)).build().is_ok());
+    }
+
+    #[test]
     fn what_cannot_be_used_is_answered_with_what_to_write() {
         for value in ["2", "fast", "99ms", "0s", "61s", "9999999999999y", ""] {
             let error = parse(&["--poll-interval", value]).unwrap_err();

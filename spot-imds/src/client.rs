@@ -1,5 +1,7 @@
 //! A client of the instance metadata service, version 2 of its protocol only.
 
+mod builder;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,103 +9,44 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
+use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use crate::decode::{self, DecodeError, SpotAction};
+use crate::decode::{self, DecodeError, LifecycleState, ScheduledEvents, SpotAction};
 use crate::document::Document;
 use crate::error::ImdsError;
-use crate::options::{self, ConfigError, Endpoint, within};
+use crate::options::{self, Endpoint};
 use crate::quote::excerpt;
 use crate::token::Token;
-use crate::transport::{HttpTransport, Transport, TransportError};
+use crate::transport::{Transport, TransportError};
+pub use builder::ImdsClientBuilder;
 
 /// Where the spot interruption notice is, below `/latest/meta-data/`.
 pub const INSTANCE_ACTION: &str = "spot/instance-action";
+
+/// Where a rebalance recommendation is, below `/latest/meta-data/`.
+pub const REBALANCE: &str = "events/recommendations/rebalance";
+
+/// Where the maintenance that is scheduled is, below `/latest/meta-data/`.
+pub const SCHEDULED_EVENTS: &str = "events/maintenance/scheduled";
+
+/// Where the maintenance that is done or was called off is, below `/latest/meta-data/`.
+pub const PAST_EVENTS: &str = "events/maintenance/history";
+
+/// Where an Auto Scaling group's wish is, below `/latest/meta-data/`.
+pub const LIFECYCLE_STATE: &str = "autoscaling/target-lifecycle-state";
+
+/// The instance identity document, which is not below `/latest/meta-data/`.
+pub(crate) const IDENTITY_PATH: &str = "/latest/dynamic/instance-identity/document";
 
 pub(crate) const TOKEN_PATH: &str = "/latest/api/token";
 pub(crate) const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
 pub(crate) const TOKEN_TTL: HeaderName =
     HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
+/// What Google's metadata service puts into each reply.
+const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const AGENT: &str = concat!("spot-imds/", env!("CARGO_PKG_VERSION"));
-
-/// Puts an [`ImdsClient`] together.
-#[derive(Clone)]
-pub struct ImdsClientBuilder {
-    endpoint: String,
-    request_timeout: Duration,
-    max_body: usize,
-    token_ttl: u32,
-    transport: Option<Arc<dyn Transport>>,
-}
-
-impl ImdsClientBuilder {
-    /// The service's URL: `http://HOST[:PORT]`, without a path
-    /// ([`options::DEFAULT_ENDPOINT`] unless set). IPv6 addresses go in brackets.
-    #[must_use]
-    pub fn endpoint(mut self, url: impl Into<String>) -> Self {
-        self.endpoint = url.into();
-        self
-    }
-
-    /// How long one exchange may take: connecting, and the reply to its last byte
-    /// ([`options::DEFAULT_REQUEST_TIMEOUT`] unless set, within
-    /// [`options::REQUEST_TIMEOUTS`]).
-    #[must_use]
-    pub fn request_timeout(mut self, timeout: Duration) -> Self {
-        self.request_timeout = timeout;
-        self
-    }
-
-    /// The longest body that is read, in bytes ([`options::DEFAULT_MAX_BODY`] unless set,
-    /// within [`options::MAX_BODIES`]).
-    #[must_use]
-    pub fn max_body(mut self, bytes: usize) -> Self {
-        self.max_body = bytes;
-        self
-    }
-
-    /// The life of a session token that is asked for, in seconds
-    /// ([`options::DEFAULT_TOKEN_TTL`] unless set, within [`options::TOKEN_TTLS`]).
-    #[must_use]
-    pub fn token_ttl(mut self, seconds: u32) -> Self {
-        self.token_ttl = seconds;
-        self
-    }
-
-    /// Another way to the service than TCP, for tests and simulations.
-    #[must_use]
-    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
-        self.transport = Some(transport);
-        self
-    }
-
-    /// The client. No request is made yet, and no runtime is needed.
-    ///
-    /// # Errors
-    /// [`ConfigError`], for the first setting that cannot be used.
-    pub fn build(self) -> Result<ImdsClient, ConfigError> {
-        let endpoint = Endpoint::parse(&self.endpoint)?;
-        let request_timeout = within(
-            self.request_timeout,
-            &options::REQUEST_TIMEOUTS,
-            ConfigError::RequestTimeout,
-        )?;
-        let max_body = within(self.max_body, &options::MAX_BODIES, ConfigError::MaxBody)?;
-        let token_ttl = within(self.token_ttl, &options::TOKEN_TTLS, ConfigError::TokenTtl)?;
-        let transport = self
-            .transport
-            .unwrap_or_else(|| Arc::new(HttpTransport::new(request_timeout)));
-        Ok(ImdsClient(Arc::new(Inner {
-            endpoint,
-            request_timeout,
-            max_body,
-            token_ttl,
-            transport,
-            token: Mutex::new(None),
-        })))
-    }
-}
 
 /// A client of the metadata service. Clones share its connection and its session token.
 ///
@@ -159,6 +102,40 @@ impl ImdsClient {
         self.read(INSTANCE_ACTION, decode::instance_action).await
     }
 
+    /// When a rebalance recommendation was made; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`ImdsError`].
+    pub async fn rebalance(&self) -> Result<Option<Timestamp>, ImdsError> {
+        self.read(REBALANCE, decode::rebalance).await
+    }
+
+    /// The maintenance that is scheduled; `None` where the service has no such list.
+    ///
+    /// # Errors
+    /// [`ImdsError`].
+    pub async fn scheduled_events(&self) -> Result<Option<ScheduledEvents>, ImdsError> {
+        self.read(SCHEDULED_EVENTS, decode::scheduled_events).await
+    }
+
+    /// What the Auto Scaling group wants of this instance; `None` where it is in none.
+    ///
+    /// # Errors
+    /// [`ImdsError`].
+    pub async fn lifecycle_state(&self) -> Result<Option<LifecycleState>, ImdsError> {
+        self.read(LIFECYCLE_STATE, decode::lifecycle_state).await
+    }
+
+    /// When this instance was started the last time; `None` where the service does not say.
+    /// Nothing else of the identity document is kept.
+    ///
+    /// # Errors
+    /// [`ImdsError`], which never quotes the document.
+    pub async fn launched(&self) -> Result<Option<Timestamp>, ImdsError> {
+        let reply = self.0.get(IDENTITY_PATH).await?;
+        reply.read(IDENTITY_PATH, decode::launched)
+    }
+
     /// The identity of this instance, for example `i-0123456789abcdef0`; `None` where the
     /// service knows none.
     ///
@@ -199,7 +176,22 @@ impl ImdsClient {
     /// [`ImdsError`]; [`ImdsError::InvalidPath`] for a path with characters that would have to
     /// be percent-encoded, with a query, or with a step `.` or `..`.
     pub async fn get(&self, path: &str) -> Result<Option<Document>, ImdsError> {
+        Ok(self.ask(path).await?.found())
+    }
+
+    /// The same, with what a reply that finds nothing says: its `Date`, and when it came.
+    pub(crate) async fn ask(&self, path: &str) -> Result<Reply, ImdsError> {
         self.0.get(&meta_data(path)?).await
+    }
+
+    /// How long one exchange may take.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.0.request_timeout
+    }
+
+    /// One that took longer than it may.
+    pub(crate) fn timed_out(&self) -> ImdsError {
+        self.0.timed_out()
     }
 
     async fn read<T>(
@@ -207,17 +199,40 @@ impl ImdsClient {
         path: &str,
         decode: fn(&[u8]) -> Result<T, DecodeError>,
     ) -> Result<Option<T>, ImdsError> {
-        let Some(document) = self.get(path).await? else {
-            return Ok(None);
-        };
-        decode(document.body())
-            .map(Some)
-            .map_err(|source| malformed(path, source))
+        let full = meta_data(path)?;
+        self.0.get(&full).await?.read(&full, decode)
+    }
+}
+
+/// A reply of status 200 or 404.
+pub(crate) struct Reply {
+    found: bool,
+    document: Document,
+}
+
+impl Reply {
+    /// What was asked for, if it is there.
+    pub(crate) fn found(self) -> Option<Document> {
+        self.found.then_some(self.document)
+    }
+
+    /// The reply whatever it says: for its time, not for its body.
+    pub(crate) fn document(&self) -> &Document {
+        &self.document
+    }
+
+    fn read<T>(
+        self,
+        path: &str,
+        decode: fn(&[u8]) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, ImdsError> {
+        let read = self.found().map(|document| decode(document.body()));
+        read.transpose().map_err(|source| malformed(path, source))
     }
 }
 
 impl Inner {
-    async fn get(&self, path: &str) -> Result<Option<Document>, ImdsError> {
+    async fn get(&self, path: &str) -> Result<Reply, ImdsError> {
         let mut token = self.token.lock().await;
         let mut response = self.get_once(path, &mut token).await?;
         if response.status() == StatusCode::UNAUTHORIZED {
@@ -235,8 +250,10 @@ impl Inner {
             _ => {}
         }
         match response.status() {
-            StatusCode::OK => Ok(Some(Document::new(response, received))),
-            StatusCode::NOT_FOUND => Ok(None),
+            status @ (StatusCode::OK | StatusCode::NOT_FOUND) => Ok(Reply {
+                found: status == StatusCode::OK,
+                document: Document::new(response, received),
+            }),
             status => Err(unexpected(path, status)),
         }
     }
@@ -276,8 +293,13 @@ impl Inner {
         let asked = Instant::now();
         let ask = (TOKEN_TTL, HeaderValue::from(self.token_ttl));
         let response = self.exchange(TOKEN_PATH, Method::PUT, ask).await?;
-        if response.status() != StatusCode::OK {
-            return Err(unexpected(TOKEN_PATH, response.status()));
+        match response.status() {
+            StatusCode::OK => {}
+            // EC2's answers this request, whatever else it says.
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+                return Err(self.foreign("it hands out no session tokens"));
+            }
+            status => return Err(unexpected(TOKEN_PATH, status)),
         }
         let wanted = Duration::from_secs(self.token_ttl.into());
         let life = ttl(response.headers()).map_or(wanted, |granted| granted.min(wanted));
@@ -301,13 +323,10 @@ impl Inner {
                 path: excerpt(path.as_bytes()),
             })?;
         let endpoint = || self.endpoint.to_string();
+        let foreign = || self.foreign("it is Google's");
         let too_large = || ImdsError::TooLarge {
             path: path.to_owned(),
             limit: self.max_body,
-        };
-        let timed_out = || ImdsError::TimedOut {
-            endpoint: endpoint(),
-            after: self.request_timeout,
         };
         match timeout(
             self.request_timeout,
@@ -315,9 +334,10 @@ impl Inner {
         )
         .await
         {
+            Ok(Ok(response)) if response.headers().contains_key(FLAVOR) => Err(foreign()),
             Ok(Ok(response)) if response.body().len() > self.max_body => Err(too_large()),
             Ok(Ok(response)) => Ok(response),
-            Err(_) | Ok(Err(TransportError::ConnectTimedOut)) => Err(timed_out()),
+            Err(_) | Ok(Err(TransportError::ConnectTimedOut)) => Err(self.timed_out()),
             Ok(Err(TransportError::TooLarge)) => Err(too_large()),
             Ok(Err(TransportError::Connect(source))) => Err(ImdsError::Unreachable {
                 endpoint: endpoint(),
@@ -329,12 +349,26 @@ impl Inner {
             }),
         }
     }
+
+    fn timed_out(&self) -> ImdsError {
+        ImdsError::TimedOut {
+            endpoint: self.endpoint.to_string(),
+            after: self.request_timeout,
+        }
+    }
+
+    fn foreign(&self, sign: &'static str) -> ImdsError {
+        ImdsError::Foreign {
+            endpoint: self.endpoint.to_string(),
+            sign,
+        }
+    }
 }
 
-/// A body that is not what its path, below `/latest/meta-data/`, promises.
+/// A body that is not what its path promises.
 pub(crate) fn malformed(path: &str, source: DecodeError) -> ImdsError {
     ImdsError::Malformed {
-        path: format!("/latest/meta-data/{path}"),
+        path: path.to_owned(),
         source,
     }
 }
@@ -424,28 +458,5 @@ mod tests {
                 "{path:?}"
             );
         }
-    }
-
-    #[test]
-    fn settings_out_of_range_are_refused() {
-        let builder = ImdsClient::builder;
-        assert!(builder().build().is_ok());
-        assert_eq!(
-            builder().token_ttl(0).build().unwrap_err(),
-            ConfigError::TokenTtl(0)
-        );
-        assert_eq!(
-            builder().max_body(0).build().unwrap_err(),
-            ConfigError::MaxBody(0)
-        );
-        let timeout = Duration::ZERO;
-        assert_eq!(
-            builder().request_timeout(timeout).build().unwrap_err(),
-            ConfigError::RequestTimeout(timeout)
-        );
-        assert!(matches!(
-            builder().endpoint("nowhere").build(),
-            Err(ConfigError::Endpoint { .. })
-        ));
     }
 }

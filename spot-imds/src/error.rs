@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::time::Duration;
 
+use spot_core::notice::Trouble;
+
 use crate::decode::DecodeError;
 use crate::transport::BoxError;
 
@@ -89,6 +91,14 @@ pub enum ImdsError {
     /// The reply to the request for a token is no token. It is not quoted: it may hold one.
     #[error("the metadata service answered the request for a session token with something else")]
     MalformedToken,
+    /// Something answers that is no metadata service of EC2.
+    #[error("what answers at {endpoint} is no EC2 metadata service: {sign}")]
+    Foreign {
+        /// The service's URL.
+        endpoint: String,
+        /// What it is known by.
+        sign: &'static str,
+    },
     /// Not a path below `/latest/meta-data/`.
     #[error("\"{path}\" is not a metadata path")]
     InvalidPath {
@@ -111,7 +121,26 @@ impl ImdsError {
             Self::TooLarge { .. } => "too-large",
             Self::Malformed { .. } => "malformed",
             Self::MalformedToken => "malformed-token",
+            Self::Foreign { .. } => "foreign",
             Self::InvalidPath { .. } => "invalid-path",
+        }
+    }
+
+    /// What kind of trouble it is, by itself; what is known of the machine may say more
+    /// ([`Hardware`](crate::hardware::Hardware)).
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Broken { .. } => {
+                Trouble::Unreachable
+            }
+            Self::Refused { .. } | Self::Unauthorized { .. } => Trouble::Refused,
+            Self::Unavailable { .. } => Trouble::Overloaded,
+            Self::Foreign { .. } => Trouble::NotHere,
+            Self::UnexpectedStatus { .. }
+            | Self::TooLarge { .. }
+            | Self::Malformed { .. }
+            | Self::MalformedToken
+            | Self::InvalidPath { .. } => Trouble::Garbled,
         }
     }
 
@@ -165,6 +194,11 @@ impl ImdsError {
             | Self::Broken { .. } => {
                 "if it lasts, check that the URL is the metadata service's and that no proxy \
                  stands in between"
+            }
+            Self::Foreign { .. } => {
+                "on EC2, check that the URL is the metadata service's and that no proxy without \
+                 IMDSv2 stands in between; elsewhere there is nothing to mend, and no notice to \
+                 come"
             }
             Self::InvalidPath { .. } => {
                 "write a path below /latest/meta-data/ such as placement/region"

@@ -1,18 +1,21 @@
-//! EC2 instance metadata for programs that must know when their Spot instance is taken back.
+//! EC2 instance metadata for programs that must know when their instance is taken away.
 //!
-//! [`source::ImdsSource`] polls the instance metadata service and says what it announces, as a
-//! [`spot_core::source::NoticeSource`]: hand it to a `spot_core::handler::Handler`, or read it
-//! yourself as below. No Kubernetes and no AWS credentials are needed.
+//! [`source::ImdsSource`] polls the instance metadata service and says what it announces (Spot
+//! interruptions, rebalance recommendations, scheduled maintenance, terminations by an Auto
+//! Scaling group) as a [`spot_core::source::NoticeSource`]: hand it to a
+//! `spot_core::handler::Handler`, or read it yourself as below. No Kubernetes and no AWS
+//! credentials are needed.
 //!
 //! | module | what for |
 //! |---|---|
-//! | [`source`] | interruption notices, for ever, whatever the service does |
+//! | [`source`] | notices of every kind, for ever, whatever the service does |
 //! | [`client`] | single questions to the service, `IMDSv2` only |
 //! | [`document`] | a reply: body, `Date`, when it came |
 //! | [`decode`] | bodies to values, pure |
 //! | [`transport`] | the port to the network, replaceable in tests |
 //! | [`options`] | what can be set, and its bounds |
 //! | [`error`] | why there is no answer, and what mends it |
+//! | [`hardware`] | whether this machine is EC2's, for when nothing answers |
 //! | `args` (feature `clap`) | arguments for a program |
 //! | `sim` (feature `sim`) | a simulated metadata service, in memory or on a port |
 //!
@@ -44,7 +47,11 @@
 //!             "/latest/meta-data/spot/instance-action" => {
 //!                 br#"{"action":"terminate","time":"2099-01-01T00:00:00Z"}"#
 //!             }
-//!             _ => b"unknown",
+//!             _ => {
+//!                 let mut absent = Response::new(Bytes::new());
+//!                 *absent.status_mut() = http::StatusCode::NOT_FOUND;
+//!                 return Ok(absent);
+//!             }
 //!         };
 //!         Ok(Response::new(Bytes::from_static(body)))
 //!     }
@@ -62,6 +69,22 @@
 //! # Ok::<(), spot_imds::options::ConfigError>(())
 //! # }).unwrap();
 //! ```
+//!
+//! # Where there may be no notice
+//! A program that also runs on a laptop, on demand or behind a hop limit tells these apart by
+//! types, not by text:
+//!
+//! | the machine | what the source says |
+//! |---|---|
+//! | a Spot instance | [`Signal::Identified`](spot_core::notice::Signal::Identified) with [`LifeCycle::Spot`](spot_core::notice::LifeCycle::Spot), then good health |
+//! | an instance on demand | the same with [`LifeCycle::OnDemand`](spot_core::notice::LifeCycle::OnDemand): no interruption will come, but maintenance or its Auto Scaling group may |
+//! | no EC2 instance | failing health with [`Trouble::NotHere`](spot_core::notice::Trouble::NotHere): something else answers, or nothing does and the [hardware](hardware::Hardware) is somebody else's |
+//! | an instance that cannot reach its metadata | failing health with [`Trouble::Unreachable`](spot_core::notice::Trouble::Unreachable): a hop limit, a firewall; also where nothing answers and the hardware does not tell |
+//! | an instance whose metadata is switched off | failing health with [`Trouble::Refused`](spot_core::notice::Trouble::Refused) |
+//! | one that asks too often | failing health with [`Trouble::Overloaded`](spot_core::notice::Trouble::Overloaded) |
+//! | one that is answered nonsense, by a proxy perhaps | failing health with [`Trouble::Garbled`](spot_core::notice::Trouble::Garbled) |
+//!
+//! In every one of them the source goes on asking.
 //!
 //! # Your own tests
 //! ```toml
@@ -118,14 +141,18 @@
 //! ```
 //!
 //! # Limits
-//! - Only `spot/instance-action` is polled. Rebalance recommendations, scheduled maintenance
-//!   and Auto Scaling's target lifecycle state are not read yet.
 //! - A notice reaches one reader: several need a source each, or something that passes it on.
 //! - Instances that are not Spot, and machines that are not on EC2, are polled like any other.
+//! - Health speaks of one path at a time: of those that fail, the one of the weightiest kind.
+//! - Of a list of maintenance the first 64 events are read; a longer one shows as failing
+//!   health.
+//! - An event of maintenance that is scheduled again under another id is another notice.
+//! - After a suspend a deadline is corrected only where replies carry a `Date`.
 //! - `IMDSv1` is not spoken, nor TLS, nor proxies.
 //! - A deadline that is anchored by the service's `Date` may be late by up to a second, the
 //!   resolution of that header, and by the time that the reply took.
-//! - A notice that is taken back would not be noticed; EC2 does not do that.
+//! - An interruption that is taken back stands until its deadline, and three minutes at least;
+//!   EC2 does not do that.
 
 #[cfg(feature = "clap")]
 pub mod args;
@@ -133,6 +160,7 @@ pub mod client;
 pub mod decode;
 pub mod document;
 pub mod error;
+pub mod hardware;
 pub mod options;
 mod quote;
 #[cfg(feature = "sim")]

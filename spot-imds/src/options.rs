@@ -41,6 +41,13 @@ pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_millis(500);
 pub const POLL_INTERVALS: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(60);
 
+/// The time between two polls of what is announced well ahead, unless set.
+pub const DEFAULT_SLOW_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The bounds of the time between two polls of what is announced well ahead.
+pub const SLOW_INTERVALS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(60);
+
 /// A setting that cannot be used. Each says what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -67,6 +74,9 @@ pub enum ConfigError {
         "a poll interval of {0:?} is out of range; write a duration such as 500ms or 2s, at least 100ms and at most 60s"
     )]
     PollInterval(Duration),
+    /// Outside [`SLOW_INTERVALS`].
+    #[error("a slow interval of {0:?} is out of range; write a duration from 1s to 60s")]
+    SlowInterval(Duration),
 }
 
 /// `value`, where it lies within `bounds`.

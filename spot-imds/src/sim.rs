@@ -54,8 +54,9 @@
 //! ```
 //!
 //! # Limits
-//! - Below `/latest/` only `api/token` and `meta-data/` are served: no user data, no dynamic
-//!   data, no credentials, no dated versions.
+//! - Below `/latest/` only `api/token`, `meta-data/` and the instance identity document are
+//!   served: no user data, no other dynamic data, no credentials, no dated versions. The identity
+//!   document names no account and no image.
 //! - There is no throttling of its own; script a [`Fault::Status`](spot_core::sim::Fault).
 //! - In memory there are no connections: one that is kept alive cannot be lost. On a port,
 //!   connecting is refused only by a rule for every path without a count; any other

@@ -45,7 +45,7 @@ impl Action {
     }
 }
 
-/// A running mock that asks for IMDSv2 tokens.
+/// A running mock.
 #[derive(Debug)]
 pub struct MetadataMock {
     process: Process,
@@ -113,7 +113,7 @@ impl MetadataMock {
             format!("--time={deadline}"),
         ];
         args.extend(trigger.map(|at| format!("--mock-trigger-time={at}")));
-        let mock = Self::start(instance_id, "spot", args).await?;
+        let mock = Self::start(instance_id, Some("spot"), &args, true).await?;
         Ok(Self {
             notice: Some(Notice { shows_at, deadline }),
             ..mock
@@ -129,12 +129,17 @@ impl MetadataMock {
         Self::spot(instance_id, Action::Terminate, TWO_MINUTES, a_year).await
     }
 
-    /// The mock's subcommand `mode` (`spot`, `events`, `asglifecycle`) with arguments of the
-    /// caller's own.
+    /// The mock's subcommand `mode` (`spot`, `events`, `asglifecycle`; none for everything at
+    /// once) with arguments of the caller's own, for clients of `IMDSv2` only or of both.
     ///
     /// # Errors
     /// When the mock cannot be built or started.
-    pub async fn start(instance_id: &str, mode: &str, args: Vec<String>) -> Result<Self> {
+    pub async fn start(
+        instance_id: &str,
+        mode: Option<&str>,
+        args: &[String],
+        v2_only: bool,
+    ) -> Result<Self> {
         let tools = Tools::ensure(&[Tool::Ec2MetadataMock]).await?;
         let scratch = Scratch::new("metadata")?;
         let config = scratch.path().join("config.json");
@@ -152,15 +157,10 @@ impl MetadataMock {
                 &tools.path(Tool::Ec2MetadataMock),
                 &log,
             )
-            .arg(mode)
-            .args(&args)
-            .args([
-                "--imdsv2",
-                "--hostname",
-                "127.0.0.1",
-                "--mock-ip-count",
-                "1000",
-            ])
+            .args(mode)
+            .args(args)
+            .args(v2_only.then_some("--imdsv2"))
+            .args(["--hostname", "127.0.0.1", "--mock-ip-count", "1000"])
             .args(["--port".to_owned(), port.to_string()])
             .arg("--config-file")
             .arg(&config);

@@ -31,6 +31,8 @@ const MARGIN: Duration = Duration::from_secs(10);
 struct Worker {
     source: ImdsSource,
     start: Instant,
+    /// What was last heard of the source itself.
+    heard: Option<SourceHealth>,
     done: u32,
 }
 
@@ -39,6 +41,7 @@ impl Worker {
         Self {
             source,
             start: Instant::now(),
+            heard: None,
             done: 0,
         }
     }
@@ -87,12 +90,18 @@ impl Worker {
     }
 
     /// What is good to know, and no reason to stop.
-    fn heed(&self, signal: &Signal) {
+    fn heed(&mut self, signal: &Signal) {
         match signal {
             Signal::Identified(instance) => self.say(&format!("running on {}", instance.id)),
+            // Good health is said again every minute.
+            Signal::Health(health)
+                if self.heard.replace(health.clone()).as_ref() == Some(health) => {}
             Signal::Health(SourceHealth::Good) => self.say("a notice would be heard"),
-            Signal::Health(SourceHealth::Failing { reason }) => {
-                self.say(&format!("a notice would not be heard: {reason}"));
+            // On a laptop the trouble is `Trouble::NotHere`: nothing to worry about there.
+            Signal::Health(SourceHealth::Failing { trouble, reason }) => {
+                self.say(&format!(
+                    "a notice would not be heard ({trouble}): {reason}"
+                ));
             }
             // Other kinds of notice, and what is yet to come.
             _ => {}

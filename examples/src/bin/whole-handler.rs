@@ -44,10 +44,14 @@ impl Observer for Printer {
             Occurrence::Identified(instance) => format!("we run on {}", instance.id),
             Occurrence::NodeKnown { verified: true } => format!("{NODE} is that instance"),
             Occurrence::NodeKnown { verified: false } => format!("{NODE} may be another instance"),
-            Occurrence::SourceHealth(SourceHealth::Good) => "notices can be heard".to_owned(),
-            Occurrence::SourceHealth(SourceHealth::Failing { reason }) => {
-                format!("notices cannot be heard: {reason}")
-            }
+            Occurrence::SourceHealth { health, .. } => match health {
+                SourceHealth::Failing { reason, .. } => {
+                    format!("notices cannot be heard: {reason}")
+                }
+                _ => "notices can be heard".to_owned(),
+            },
+            // Both clocks show the same here.
+            Occurrence::Clock { .. } => return,
             Occurrence::NoticeRaised { notice, response } => {
                 let left = notice.deadline.map(|d| d.remaining(event.at).as_secs());
                 let left = left.map_or("at some time".to_owned(), |s| format!("in {s} s"));
@@ -122,6 +126,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         let start = Instant::now();
         let (sim, imds) = simulated(start);
         let source = ImdsSource::builder(imds.client().build()?)
+            .clock(Arc::new(imds.clock()))
             // The same waits after failures in every run.
             .jitter_seed(1)
             .build()?;
@@ -130,6 +135,8 @@ fn run() -> Result<(), Box<dyn Error>> {
         let handler = Handler::builder(NodeDrainer::new(cluster.pods(NODE)))
             .source(source)
             .node(cluster.node(NODE))
+            // Proves from time to time that a notice would be acted on.
+            .self_check(cluster.self_check(NODE))
             .observer(Printer {
                 start,
                 drained: Arc::clone(&drained),

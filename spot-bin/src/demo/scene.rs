@@ -2,6 +2,7 @@
 //! one of its nodes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -121,7 +122,9 @@ impl Scene {
 
     /// The metadata service, polled as the daemon polls it.
     pub(super) fn source(&self) -> Result<ImdsSource, ConfigError> {
-        ImdsSource::builder(self.imds.client().build()?).build()
+        ImdsSource::builder(self.imds.client().build()?)
+            .clock(Arc::new(self.imds.clock()))
+            .build()
     }
 
     /// Looks at the cluster as it is now.

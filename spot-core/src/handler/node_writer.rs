@@ -1,15 +1,16 @@
 //! Reads and writes the node for the driver, retrying for as long as the wish stands.
 
 use std::future::Future;
+use std::mem::Discriminant;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{HandlerError, critical};
-use crate::node::{NodeControl, NodeError, Quarantine, Recall};
+use crate::node::{NodeControl, NodeError, Quarantine, Recall, Release};
 use crate::notice::Instance;
 use crate::recurring::Recurring;
 
@@ -17,6 +18,9 @@ use crate::recurring::Recurring;
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// The wait after one that somebody has to mend.
 const RETRY_REFUSED: Duration = Duration::from_secs(15);
+
+/// How long a write waits at most for the one before it to be answered; then that is dropped.
+const TURN: Duration = Duration::from_secs(12);
 
 /// What came of a wish.
 pub(super) enum Written {
@@ -30,11 +34,18 @@ pub(super) enum Written {
 }
 
 /// At most one read and one write under way; a later wish replaces an earlier one.
+///
+/// A write that has been sent is awaited before the next one is made: one that is merely dropped
+/// may take effect after it, for as long as its client waits for it.
 pub(super) struct NodeWriter {
     node: Arc<dyn NodeControl>,
     tasks: JoinSet<()>,
     reading: Option<Task>,
     writing: Option<Task>,
+    /// Writes that are given up, and of which one may not have been answered yet.
+    superseded: Vec<AbortHandle>,
+    /// Held during each write.
+    turn: Arc<Mutex<()>>,
     known: bool,
     wishes: u64,
     say: mpsc::UnboundedSender<(u64, Written)>,
@@ -45,6 +56,18 @@ pub(super) struct NodeWriter {
 struct Task {
     wish: u64,
     handle: AbortHandle,
+    /// Dropped, it ends the task between two tries.
+    _stop: oneshot::Sender<()>,
+}
+
+impl Task {
+    fn new(wish: u64, handle: AbortHandle, stop: oneshot::Sender<()>) -> Self {
+        Self {
+            wish,
+            handle,
+            _stop: stop,
+        }
+    }
 }
 
 /// Where it says what came of it.
@@ -69,6 +92,8 @@ impl NodeWriter {
             tasks,
             reading: None,
             writing: None,
+            superseded: Vec::new(),
+            turn: Arc::default(),
             known: false,
             wishes: 0,
             say,
@@ -78,39 +103,66 @@ impl NodeWriter {
 
     pub(super) fn recall(&mut self, instance: Option<Instance>) {
         let (node, say, known) = (Arc::clone(&self.node), self.wish(), self.known);
-        let wish = say.wish;
+        let (wish, (stop, stopped)) = (say.wish, oneshot::channel());
+        let tries = Tries {
+            say,
+            stopped,
+            turn: None,
+            before: Vec::new(),
+        };
         let handle = self.tasks.spawn(async move {
             let read = || node.recall(instance.clone());
             let blind = || Written::Recalled(Recall::default());
-            until_done(read, Written::Recalled, &say, !known, Some(blind)).await;
+            tries
+                .until_done(read, Written::Recalled, !known, Some(blind))
+                .await;
         });
-        replace(&mut self.reading, Some(Task { wish, handle }));
+        if let Some(old) = self.reading.replace(Task::new(wish, handle, stop)) {
+            old.handle.abort(); // it changes nothing
+        }
     }
 
     pub(super) fn quarantine(&mut self, quarantine: Quarantine) {
-        let (node, say) = (Arc::clone(&self.node), self.wish());
-        let wish = say.wish;
+        let (node, tries, stop) = self.write();
+        let wish = tries.say.wish;
         let handle = self.tasks.spawn(async move {
             let write = || node.quarantine(quarantine.clone());
             let done = |()| Written::Quarantined(quarantine.clone());
-            until_done(write, done, &say, false, NOTHING).await;
+            tries.until_done(write, done, false, NOTHING).await;
         });
-        replace(&mut self.writing, Some(Task { wish, handle }));
+        self.writing = Some(Task::new(wish, handle, stop));
     }
 
-    pub(super) fn release(&mut self, instance: Option<Instance>) {
-        let (node, say) = (Arc::clone(&self.node), self.wish());
-        let wish = say.wish;
+    pub(super) fn release(&mut self, release: Release) {
+        let (node, tries, stop) = self.write();
+        let wish = tries.say.wish;
         let handle = self.tasks.spawn(async move {
-            let write = || node.release(instance.clone());
-            until_done(write, |()| Written::Released, &say, false, NOTHING).await;
+            let write = || node.release(release.clone());
+            tries
+                .until_done(write, |()| Written::Released, false, NOTHING)
+                .await;
         });
-        replace(&mut self.writing, Some(Task { wish, handle }));
+        self.writing = Some(Task::new(wish, handle, stop));
     }
 
     /// Gives up a write that is not done yet.
     pub(super) fn abandon(&mut self) {
-        replace(&mut self.writing, None);
+        self.superseded.retain(|write| !write.is_finished());
+        let write = self.writing.take().map(|task| task.handle);
+        self.superseded.extend(write);
+    }
+
+    /// What a write needs. The one before it ends when what it has sent is answered.
+    fn write(&mut self) -> (Arc<dyn NodeControl>, Tries, oneshot::Sender<()>) {
+        self.abandon();
+        let (stop, stopped) = oneshot::channel();
+        let tries = Tries {
+            say: self.wish(),
+            stopped,
+            turn: Some(Arc::clone(&self.turn)),
+            before: self.superseded.clone(),
+        };
+        (Arc::clone(&self.node), tries, stop)
     }
 
     fn wish(&mut self) -> Say {
@@ -156,55 +208,84 @@ impl NodeWriter {
     }
 }
 
-fn replace(slot: &mut Option<Task>, task: Option<Task>) {
-    if let Some(old) = std::mem::replace(slot, task) {
-        old.handle.abort();
-    }
-}
-
 /// Without permission to do it, nothing is said in its place.
 const NOTHING: Option<fn() -> Written> = None;
 
-/// Calls until the call succeeds, saying why it does not. `forbidden` is said in place of an
-/// outcome while a permission is missing.
-async fn until_done<T, F>(
-    mut call: impl FnMut() -> F,
-    done: impl FnOnce(T) -> Written,
-    say: &Say,
-    unknown_is_fatal: bool,
-    forbidden: Option<impl Fn() -> Written>,
-) where
-    F: Future<Output = Result<T, NodeError>>,
-{
-    let mut failing = Recurring::default();
-    let mut last = None;
-    let mut wait = RETRY.0;
-    let written = loop {
-        let error = match call().await {
-            Ok(value) => break done(value),
-            Err(error) => error,
-        };
-        if unknown_is_fatal && matches!(error, NodeError::NotFound { .. }) {
-            break Written::Unknown(Arc::new(error));
-        }
-        let transient = error.is_transient();
-        let kind = std::mem::discriminant(&error);
-        if last.replace(kind).is_some_and(|last| last != kind) {
-            failing = Recurring::default(); // another failure is another story
-        }
-        if failing.holds(Instant::now()) {
-            let permission = error.is_permission();
-            say.say(Written::Failed(Arc::new(error)));
-            if let Some(instead) = forbidden.as_ref().filter(|_| permission) {
-                say.say(instead());
+/// A call that is tried until it succeeds, or is not wished for any more.
+struct Tries {
+    say: Say,
+    stopped: oneshot::Receiver<()>,
+    turn: Option<Arc<Mutex<()>>>,
+    /// What may have its turn still.
+    before: Vec<AbortHandle>,
+}
+
+impl Tries {
+    /// Calls until the call succeeds, saying why it does not. `forbidden` is said in place of an
+    /// outcome while a permission is missing.
+    async fn until_done<T, F>(
+        mut self,
+        mut call: impl FnMut() -> F,
+        done: impl FnOnce(T) -> Written,
+        unknown_is_fatal: bool,
+        forbidden: Option<impl Fn() -> Written>,
+    ) where
+        F: Future<Output = Result<T, NodeError>>,
+    {
+        // Each kind of failure is a story of its own.
+        let mut failing: Vec<(Discriminant<NodeError>, Recurring)> = Vec::new();
+        let mut wait = RETRY.0;
+        let written = loop {
+            let turn = match &self.turn {
+                None => None,
+                Some(turn) => tokio::select! {
+                    biased;
+                    _ = &mut self.stopped => return,
+                    turn = wait_for(turn, &self.before) => Some(turn),
+                },
+            };
+            let answer = call().await;
+            drop(turn);
+            let error = match answer {
+                Ok(value) => break done(value),
+                Err(error) => error,
+            };
+            if unknown_is_fatal && matches!(error, NodeError::NotFound { .. }) {
+                break Written::Unknown(Arc::new(error));
             }
-        }
-        if transient {
-            sleep(wait).await;
-            wait = (wait * 2).min(RETRY.1);
-        } else {
-            sleep(RETRY_REFUSED).await;
-        }
-    };
-    say.say(written);
+            let transient = error.is_transient();
+            let kind = std::mem::discriminant(&error);
+            if !failing.iter().any(|(known, _)| *known == kind) {
+                failing.push((kind, Recurring::default()));
+            }
+            let story = failing.iter_mut().find(|(known, _)| *known == kind);
+            if story.is_some_and(|(_, story)| story.holds(Instant::now())) {
+                let permission = error.is_permission();
+                self.say.say(Written::Failed(Arc::new(error)));
+                if let Some(instead) = forbidden.as_ref().filter(|_| permission) {
+                    self.say.say(instead());
+                }
+            }
+            let mut pause = RETRY_REFUSED;
+            if transient {
+                pause = wait;
+                wait = (wait * 2).min(RETRY.1);
+            }
+            tokio::select! {
+                biased;
+                _ = &mut self.stopped => return,
+                () = sleep(pause) => {}
+            }
+        };
+        self.say.say(written);
+    }
+}
+
+/// The turn, when the task that has it ends, or has been dropped.
+async fn wait_for<'a>(turn: &'a Mutex<()>, before: &[AbortHandle]) -> MutexGuard<'a, ()> {
+    if let Ok(turn) = timeout(TURN, turn.lock()).await {
+        return turn;
+    }
+    before.iter().for_each(AbortHandle::abort);
+    turn.lock().await
 }

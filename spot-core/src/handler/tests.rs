@@ -11,9 +11,10 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::deadline::Deadline;
 use crate::drainer::DrainOutcome;
-use crate::node::{Phase, Quarantine, Recall};
-use crate::notice::{Instance, Notice, NoticeId, NoticeKind, SourceHealth};
+use crate::node::{Phase, Quarantine, Recall, Release};
+use crate::notice::{Instance, Notice, NoticeEnd, NoticeId, NoticeKind, SourceHealth, Trouble};
 
+mod checks;
 mod course;
 mod ends;
 mod node;
@@ -47,6 +48,8 @@ impl NoticeSource for Source {
 /// What a node answers.
 enum Answer<T> {
     Says(Result<T, NodeError>),
+    /// Well, after a while.
+    Late(Duration),
     Never,
 }
 
@@ -106,6 +109,10 @@ async fn given<T>(answer: Option<Answer<T>>, well: T) -> Result<T, NodeError> {
     match answer {
         None => Ok(well),
         Some(Answer::Says(answer)) => answer,
+        Some(Answer::Late(after)) => {
+            tokio::time::sleep(after).await;
+            Ok(well)
+        }
         Some(Answer::Never) => pending().await,
     }
 }
@@ -124,7 +131,7 @@ impl NodeControl for Node {
         given(answer, ()).await
     }
 
-    async fn release(&self, _: Option<Instance>) -> Result<(), NodeError> {
+    async fn release(&self, _: Release) -> Result<(), NodeError> {
         self.asked("release");
         let answer = self.script().releases.pop_front();
         given(answer, ()).await
@@ -186,6 +193,11 @@ struct Rig {
 
 impl Rig {
     fn new(node: Node) -> Self {
+        Self::with(node, |handler| handler.self_check_interval(None))
+    }
+
+    /// The same with a handler that is changed before it is built.
+    fn with(node: Node, change: impl FnOnce(HandlerBuilder) -> HandlerBuilder) -> Self {
         let start = Instant::now();
         let (signals, said) = mpsc::unbounded_channel();
         let (began, drains) = mpsc::unbounded_channel();
@@ -201,8 +213,8 @@ impl Rig {
             .node(node.clone())
             .observer(Events(events_send))
             .clock(Clock(start))
-            .shutdown_grace(secs(20))
-            .build();
+            .shutdown_grace(secs(20));
+        let handler = change(handler).build();
         let readiness = handler.readiness();
         let mut run = JoinSet::new();
         run.spawn(handler.run(async move {
@@ -286,6 +298,20 @@ fn interruption() -> Notice {
     let wall = Timestamp::UNIX_EPOCH;
     let deadline = Deadline::anchored(wall + secs(120), wall, now);
     Notice::new(NoticeId::new("spot"), NoticeKind::SpotInterruption, now).with_deadline(deadline)
+}
+
+fn cancelled() -> Signal {
+    Signal::Ended {
+        notice: NoticeId::new("spot"),
+        how: NoticeEnd::Cancelled,
+    }
+}
+
+fn failing() -> Signal {
+    Signal::Health(SourceHealth::Failing {
+        trouble: Trouble::Unreachable,
+        reason: "away".to_owned(),
+    })
 }
 
 fn unavailable<T>() -> Answer<T> {

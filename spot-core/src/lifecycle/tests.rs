@@ -3,11 +3,21 @@
 
 use std::time::Duration;
 
-use super::*;
-use crate::notice::{InstanceAction, NoticeKind};
+use jiff::{SignedDuration, Timestamp};
 
+use super::*;
+use crate::drainer::Order;
+use crate::node::Quarantine;
+use crate::notice::{InstanceAction, NoticeEnd, NoticeKind, SourceHealth, Trouble};
+use crate::policy::KindRule;
+use crate::policy::Response;
+
+mod document;
+mod memory;
 mod properties;
+mod sources;
 mod table;
+mod time;
 
 const BOOT: &str = "boot-1";
 
@@ -20,6 +30,8 @@ struct Bench {
     life: Lifecycle,
     start: Instant,
     seconds: u64,
+    /// So long the monotonic clock stood still while the other went on.
+    asleep: u64,
     tell: Vec<Occurrence>,
 }
 
@@ -30,9 +42,10 @@ impl Bench {
 
     fn with(policy: Policy) -> Self {
         Self {
-            life: Lifecycle::new(policy),
+            life: Lifecycle::new(policy, ["source".to_owned()]),
             start: Instant::now(),
             seconds: 0,
+            asleep: 0,
             tell: Vec::new(),
         }
     }
@@ -54,8 +67,12 @@ impl Bench {
     fn now(&self) -> Now {
         Now {
             instant: self.start + Duration::from_secs(self.seconds),
-            wall: at(self.seconds.cast_signed()),
+            wall: at((self.seconds + self.asleep).cast_signed()),
         }
+    }
+
+    fn ready_now(&self) -> Readiness {
+        self.life.readiness(self.now().instant)
     }
 
     fn on(&mut self, input: Input) -> Vec<Effect> {
@@ -81,7 +98,7 @@ impl Bench {
 
     fn raise(&mut self, id: &str, kind: NoticeKind, after: u64) -> Vec<Effect> {
         let notice = self.notice(id, kind, Some(after));
-        self.on(Input::Signal(Signal::Raised(notice)))
+        self.on(said(Signal::Raised(notice)))
     }
 
     fn interrupt(&mut self, after: u64) -> Vec<Effect> {
@@ -93,21 +110,31 @@ impl Bench {
     }
 }
 
+/// What the first source says.
+fn said(signal: Signal) -> Input {
+    Input::Signal { source: 0, signal }
+}
+
 fn identified(id: &str) -> Input {
-    Input::Signal(Signal::Identified(Instance::new(id)))
+    said(Signal::Identified(Instance::new(id)))
 }
 
 fn good() -> Input {
-    Input::Signal(Signal::Health(SourceHealth::Good))
+    said(Signal::Health(SourceHealth::Good))
 }
 
 fn failing() -> Input {
-    let reason = "away".into();
-    Input::Signal(Signal::Health(SourceHealth::Failing { reason }))
+    let (trouble, reason) = (Trouble::Unreachable, "away".into());
+    said(Signal::Health(SourceHealth::Failing { trouble, reason }))
 }
 
 fn cancelled(id: &str) -> Input {
-    Input::Signal(Signal::Cancelled(NoticeId::new(id)))
+    ended(id, NoticeEnd::Cancelled)
+}
+
+fn ended(id: &str, how: NoticeEnd) -> Input {
+    let notice = NoticeId::new(id);
+    said(Signal::Ended { notice, how })
 }
 
 fn recalled(memory: Option<Memory>) -> Input {
@@ -133,6 +160,7 @@ fn names(effects: &[Effect]) -> Vec<String> {
     let name = |effect: &Effect| match effect {
         Effect::Recall(_) => "recall".to_owned(),
         Effect::Quarantine(q) => format!("quarantine {:?}", q.phase),
+        Effect::Release(release) if release.settled.is_some() => "release, settled".to_owned(),
         Effect::Release(_) => "release".to_owned(),
         Effect::Abandon => "abandon".to_owned(),
         Effect::StartDrain(_) => "start".to_owned(),

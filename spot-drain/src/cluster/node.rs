@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use http::Method;
-use spot_core::node::{NodeControl, NodeError, Quarantine, Recall};
+use http::{Method, Request};
+use spot_core::node::{NodeControl, NodeError, Quarantine, Recall, Release};
 use spot_core::notice::Instance;
 
 use super::{Cluster, escape, request, unexpected};
@@ -76,14 +76,10 @@ impl KubeNode {
         }
     }
 
-    fn path(&self) -> String {
-        format!("/api/v1/nodes/{}", escape(&self.name))
-    }
-
     /// Reads the node; never another machine's. Whether it was seen to be `instance`.
     async fn read(&self, instance: Option<&str>) -> Result<(NodeFacts, bool), NodeError> {
-        let get = request(Method::GET, &self.path(), "application/json", Vec::new());
-        let raw = self.cluster.call(get).await.map_err(unavailable)?;
+        let raw = self.cluster.call(get_request(&self.name)).await;
+        let raw = raw.map_err(unavailable)?;
         if raw.status != 200 {
             return Err(self.refusal("get", &raw));
         }
@@ -162,18 +158,8 @@ impl KubeNode {
     }
 
     async fn send(&self, patch: NodePatch) -> Result<Raw, NodeError> {
-        let (media, body) = match patch {
-            NodePatch::Json(ops) => ("application/json-patch+json", ops),
-            NodePatch::Merge(object) => ("application/merge-patch+json", object),
-        };
-        let dry_run = if self.dry_run { "&dryRun=All" } else { "" };
-        let address = format!(
-            "{}?fieldManager=spot-interrupt-handler{dry_run}",
-            self.path()
-        );
-        let body = body.to_string().into_bytes();
         self.cluster
-            .call(request(Method::PATCH, &address, media, body))
+            .call(patch_request(&self.name, patch, self.dry_run))
             .await
             .map_err(unavailable)
     }
@@ -194,6 +180,31 @@ impl KubeNode {
             _ => unavailable(unexpected(raw)),
         }
     }
+}
+
+/// The read of a node as it goes over the wire.
+pub(super) fn get_request(name: &str) -> Request<Vec<u8>> {
+    let path = format!("/api/v1/nodes/{}", escape(name));
+    request(Method::GET, &path, "application/json", Vec::new())
+}
+
+/// A patch of a node as it goes over the wire.
+pub(super) fn patch_request(name: &str, patch: NodePatch, dry_run: bool) -> Request<Vec<u8>> {
+    let (media, body) = match patch {
+        NodePatch::Json(ops) => ("application/json-patch+json", ops),
+        NodePatch::Merge(object) => ("application/merge-patch+json", object),
+    };
+    let dry_run = if dry_run { "&dryRun=All" } else { "" };
+    let address = format!(
+        "/api/v1/nodes/{}?fieldManager=spot-interrupt-handler{dry_run}",
+        escape(name)
+    );
+    request(
+        Method::PATCH,
+        &address,
+        media,
+        body.to_string().into_bytes(),
+    )
 }
 
 fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> NodeError {
@@ -225,9 +236,11 @@ impl NodeControl for KubeNode {
         self.change(wish.instance.as_deref(), patch).await
     }
 
-    async fn release(&self, instance: Option<Instance>) -> Result<(), NodeError> {
-        let patch = |node: &NodeFacts| taint::release(node, &self.settings);
-        self.change(instance.as_ref().map(|i| i.id.as_str()), patch)
-            .await
+    async fn release(&self, release: Release) -> Result<(), NodeError> {
+        let settled = release.settled.as_ref();
+        let ours = release.instance.as_deref();
+        let ours = ours.or_else(|| settled?.instance.as_deref());
+        let patch = |node: &NodeFacts| taint::release(node, settled, &self.settings);
+        self.change(ours, patch).await
     }
 }

@@ -4,7 +4,7 @@ use std::future::ready;
 
 use async_trait::async_trait;
 use futures_util::stream::{BoxStream, StreamExt as _};
-use http::Method;
+use http::{Method, Request};
 use kube::core::WatchEvent;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,6 +20,9 @@ use crate::reply::{Reply, decode};
 
 /// The most pods in one page of a list that does not come from the cache.
 const PAGE: u32 = 250;
+/// What is accepted where only the objects' metadata is of interest.
+pub(super) const METADATA: &str =
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const PODS: &str = "pods";
 const BUDGETS: &str = "poddisruptionbudgets";
 /// How long the server may keep a watch open, in seconds.
@@ -35,11 +38,17 @@ pub struct KubePods {
 
 /// The parts of a list that matter.
 #[derive(Deserialize)]
-struct Page<T> {
+pub(super) struct Page<T> {
     #[serde(default)]
     metadata: PageMeta,
-    #[serde(default = "Vec::new")]
-    items: Vec<T>,
+    // An empty list of metadata comes as `null`.
+    items: Option<Vec<T>>,
+}
+
+impl<T> Page<T> {
+    pub(super) fn into_items(self) -> Vec<T> {
+        self.items.unwrap_or_default()
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -121,13 +130,11 @@ impl KubePods {
             return Err(unexpected(&raw).to_string());
         }
         let page: Page<T> = serde_json::from_slice(&raw.body).map_err(|e| e.to_string())?;
-        Ok(page.items)
+        Ok(page.into_items())
     }
 
     /// Evicts or deletes by name and UID.
-    async fn end(&self, method: Method, path: String, body: Value) -> Reply {
-        let body = body.to_string().into_bytes();
-        let call = request(method, &path, "application/json", body);
+    async fn end(&self, call: Request<Vec<u8>>) -> Reply {
         match self.cluster.call_to_the_end(call).await {
             Ok(raw) => decode(&raw),
             Err(error) => Reply::Lost {
@@ -135,20 +142,46 @@ impl KubePods {
             },
         }
     }
+}
 
-    fn options(call: &Call) -> Value {
-        let mut options = json!({
-            "apiVersion": "v1", "kind": "DeleteOptions",
-            "preconditions": { "uid": call.pod },
-        });
-        if let Some(grace) = call.grace {
-            options["gracePeriodSeconds"] = grace.into();
-        }
-        if call.dry_run {
-            options["dryRun"] = json!(["All"]);
-        }
-        options
+fn options(call: &Call) -> Value {
+    let mut options = json!({
+        "apiVersion": "v1", "kind": "DeleteOptions",
+        "preconditions": { "uid": call.pod },
+    });
+    if let Some(grace) = call.grace {
+        options["gracePeriodSeconds"] = grace.into();
     }
+    if call.dry_run {
+        options["dryRun"] = json!(["All"]);
+    }
+    options
+}
+
+/// An eviction as it goes over the wire.
+pub(super) fn eviction(call: &Call) -> Request<Vec<u8>> {
+    let (namespace, name) = (escape(&call.namespace), escape(&call.name));
+    let body = json!({
+        "apiVersion": "policy/v1", "kind": "Eviction",
+        "metadata": { "namespace": call.namespace, "name": call.name },
+        "deleteOptions": options(call),
+    });
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction");
+    let body = body.to_string().into_bytes();
+    request(Method::POST, &path, "application/json", body)
+}
+
+/// Asks whether we may evict pods of a namespace, or of all where it is empty.
+pub(super) fn review(namespace: &str) -> Request<Vec<u8>> {
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "spec": { "resourceAttributes":
+            { "verb": "create", "resource": "pods", "subresource": "eviction",
+                "namespace": namespace } },
+    });
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let body = review.to_string().into_bytes();
+    request(Method::POST, path, "application/json", body)
 }
 
 #[async_trait]
@@ -168,7 +201,7 @@ impl Pods for KubePods {
             let page: Page<PodFacts> = self
                 .get("list", PODS, &format!("/api/v1/pods?{query}"))
                 .await?;
-            pods.extend(page.items);
+            pods.extend(page.items.into_iter().flatten());
             if page.metadata.r#continue.is_empty() {
                 return Ok(Listed {
                     pods,
@@ -194,27 +227,21 @@ impl Pods for KubePods {
     }
 
     async fn evict(&self, call: Call) -> Reply {
-        let (namespace, name) = (escape(&call.namespace), escape(&call.name));
-        let body = json!({
-            "apiVersion": "policy/v1", "kind": "Eviction",
-            "metadata": { "namespace": call.namespace, "name": call.name },
-            "deleteOptions": Self::options(&call),
-        });
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction");
-        self.end(Method::POST, path, body).await
+        self.end(eviction(&call)).await
     }
 
     async fn delete(&self, call: Call) -> Reply {
         let (namespace, name) = (escape(&call.namespace), escape(&call.name));
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
-        self.end(Method::DELETE, path, Self::options(&call)).await
+        let body = options(&call).to_string().into_bytes();
+        let delete = request(Method::DELETE, &path, "application/json", body);
+        self.end(delete).await
     }
 
     async fn daemon_sets(&self) -> DaemonSets {
         // Their specs are of no interest here.
-        let metadata = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
         match self
-            .look_up::<Identified>("/apis/apps/v1/daemonsets", metadata)
+            .look_up::<Identified>("/apis/apps/v1/daemonsets", METADATA)
             .await
         {
             Ok(sets) => DaemonSets::Exist(sets.into_iter().map(|d| d.metadata.uid).collect()),
@@ -276,19 +303,7 @@ impl Pods for KubePods {
     }
 
     async fn may_evict(&self, namespace: String) -> Option<bool> {
-        let review = json!({
-            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-            "spec": { "resourceAttributes":
-                { "verb": "create", "resource": "pods", "subresource": "eviction",
-                    "namespace": namespace } },
-        });
-        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-        let body = review.to_string().into_bytes();
-        let raw = self
-            .cluster
-            .call(request(Method::POST, path, "application/json", body))
-            .await
-            .ok()?;
+        let raw = self.cluster.call(review(&namespace)).await.ok()?;
         let answer: Value = serde_json::from_slice(&raw.body).ok()?;
         answer["status"]["allowed"].as_bool()
     }

@@ -14,6 +14,7 @@ use super::*;
 mod node;
 mod pods;
 mod replies;
+mod self_check;
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 type Reply = Response<BoxBody<Bytes, Fault>>;

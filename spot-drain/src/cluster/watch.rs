@@ -65,7 +65,7 @@ pub(super) fn watch_error(resource: &'static str, error: &kube::Error) -> PodsEr
             status: status.code,
             words: quote(&status.message),
         }),
-        other => unavailable(CallError::Transport(quote(&other.to_string()))),
+        other => unavailable(CallError::transport(other)),
     }
 }
 

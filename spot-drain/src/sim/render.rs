@@ -98,6 +98,8 @@ impl Form {
             }
             Self::Metadata => {
                 let items: Vec<Value> = items.map(metadata).collect();
+                // As the server writes a list that was never begun.
+                let items = Some(items).filter(|items| !items.is_empty());
                 json!({ "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
                     "metadata": meta, "items": items })
             }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::*;
 
 mod properties;
+mod released;
 mod server;
 mod shapes;
 
@@ -60,7 +61,12 @@ fn quarantined(node: &Value, wish: &Quarantine) -> Value {
 }
 
 fn released(node: &Value) -> Value {
-    match release(&facts(node), &by_default()) {
+    settled(node, None)
+}
+
+/// The node after our release, with `settled` remembered.
+fn settled(node: &Value, settled: Option<&Quarantine>) -> Value {
+    match release(&facts(node), settled, &by_default()) {
         None => node.clone(),
         Some(patch) => apply(node, &patch).unwrap_or_else(|e| panic!("{e:?}: {patch:?}")),
     }

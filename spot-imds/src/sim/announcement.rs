@@ -173,6 +173,8 @@ pub(super) struct Scheduled {
     pub(super) ends: Option<(Instant, End)>,
     /// When a client was first told.
     pub(super) read: Option<Instant>,
+    /// When it was moved the last time, and when it begins since.
+    pub(super) moved: Option<(Instant, Instant)>,
     pub(super) event_id: String,
 }
 
@@ -189,6 +191,19 @@ impl Scheduled {
     /// Whether it showed before it ended.
     fn was_shown(&self) -> bool {
         self.ends.is_none_or(|(at, _)| at > self.shows)
+    }
+
+    /// Maintenance is to begin so long after `now`.
+    pub(super) fn reschedule(&mut self, left: Duration, now: Instant) {
+        if matches!(self.announcement.what, What::Maintenance(_)) {
+            self.moved = Some((now, now + left.min(HORIZON)));
+        }
+    }
+
+    /// When maintenance begins.
+    fn begins(&self) -> Instant {
+        let first = self.shows + self.announcement.left;
+        self.moved.map_or(first, |(_, begins)| begins)
     }
 
     /// The time that it names.
@@ -232,7 +247,7 @@ impl Scheduled {
         if now < self.shows || !self.was_shown() {
             return None;
         }
-        let begins = self.shows + self.announcement.left;
+        let begins = self.begins();
         let end = self.ended(now);
         let (state, prefix) = match end {
             None => ("active", ""),
@@ -284,6 +299,10 @@ impl Scheduled {
         let mut story = vec![(self.shows, format!("notice shows: {kind}{details}"))];
         if let Some(read) = self.read {
             story.push((read, format!("notice read for the first time: {kind}")));
+        }
+        if let Some((at, begins)) = self.moved {
+            let begins = spelled(clock.at(begins));
+            story.push((at, format!("notice is moved: {kind}, not before {begins}")));
         }
         if let Some((at, end)) = self.ends {
             let how = match end {

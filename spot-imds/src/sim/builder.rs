@@ -13,7 +13,8 @@ use super::imds::{Config, Imds};
 use super::rule::FaultRule;
 
 /// Puts an [`Imds`] together. Unless told otherwise it is a Spot instance in `eu-west-1a` that is
-/// in no Auto Scaling group, to which nothing is announced, on 1 January 2026 at noon.
+/// in no Auto Scaling group, to which nothing is announced, on 1 January 2026 at noon; it was
+/// started the day before.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ImdsBuilder {
@@ -58,6 +59,13 @@ impl ImdsBuilder {
         let region = region.to_owned();
         self.document("placement/availability-zone", zone)
             .document("placement/region", region)
+    }
+
+    /// When the instance was started the last time, as its identity document tells; a day before
+    /// the start of the simulator unless set.
+    pub fn launched(mut self, at: Timestamp) -> Self {
+        self.config.launched = Some(at);
+        self
     }
 
     /// The instance type.

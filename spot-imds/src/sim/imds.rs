@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use jiff::SignedDuration;
-use serde_json::Value;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 use spot_core::sim::{Fault, Random, Timeline, VirtualClock};
 use tokio::time::Instant;
 
@@ -19,21 +19,22 @@ use super::reply::{Delivery, Reply, page, text, with_type};
 use super::rule::{FaultRule, Rules};
 use super::shared::SharedImds;
 use super::tokens::Tokens;
-use crate::client::{TOKEN, TOKEN_PATH, TOKEN_TTL};
+use crate::client::{
+    IDENTITY_PATH, LIFECYCLE_STATE, PAST_EVENTS, SCHEDULED_EVENTS, TOKEN, TOKEN_PATH, TOKEN_TTL,
+};
 use crate::options::TOKEN_TTLS;
 
 const ROOT: &str = "/latest/meta-data";
 const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-const LIFECYCLE_STATE: &str = "autoscaling/target-lifecycle-state";
-const SCHEDULED: &str = "events/maintenance/scheduled";
-const HISTORY: &str = "events/maintenance/history";
+/// How long before the start the instance was launched, unless set.
+const AGE: SignedDuration = SignedDuration::from_hours(24);
 
 /// Paths that are there because of something announced.
 const ANNOUNCED: [&str; 6] = [
     LIFECYCLE_STATE,
-    HISTORY,
-    SCHEDULED,
+    PAST_EVENTS,
+    SCHEDULED_EVENTS,
     "events/recommendations/rebalance",
     "spot/instance-action",
     "spot/termination-time",
@@ -44,6 +45,7 @@ const ANNOUNCED: [&str; 6] = [
 pub(super) struct Config {
     pub(super) documents: BTreeMap<String, String>,
     pub(super) lifecycle_state: Option<String>,
+    pub(super) launched: Option<Timestamp>,
     pub(super) skew: SignedDuration,
     pub(super) dated: bool,
     pub(super) v1: bool,
@@ -57,6 +59,7 @@ impl Default for Config {
         Self {
             documents: BTreeMap::new(),
             lifecycle_state: None,
+            launched: None,
             skew: SignedDuration::ZERO,
             dated: true,
             v1: false,
@@ -133,6 +136,7 @@ impl Imds {
             shows,
             ends,
             read: None,
+            moved: None,
             event_id: format!("instance-event-{id:017x}"),
         });
         AnnouncementId(self.announcements.len() - 1)
@@ -146,6 +150,21 @@ impl Imds {
     /// Something has happened as announced. Without effect on what is over.
     pub fn complete(&mut self, id: AnnouncementId, now: Instant) {
         self.end(id, now, End::Completed);
+    }
+
+    /// Something is moved: a maintenance is to begin so long after `now`. Without effect on what
+    /// is over, and on other kinds.
+    pub fn reschedule(
+        &mut self,
+        AnnouncementId(index): AnnouncementId,
+        left: Duration,
+        now: Instant,
+    ) {
+        if let Some(scheduled) = self.announcements.get_mut(index)
+            && scheduled.ended(now).is_none()
+        {
+            scheduled.reschedule(left, now);
+        }
     }
 
     fn end(&mut self, AnnouncementId(index): AnnouncementId, now: Instant, how: End) {
@@ -318,6 +337,9 @@ impl Imds {
 
     /// The body at a path, document or directory.
     fn look_up(&mut self, path: &str, now: Instant) -> Option<String> {
+        if path == IDENTITY_PATH {
+            return Some(self.identity());
+        }
         let path = path.strip_prefix(ROOT)?;
         let path = if path.is_empty() {
             path
@@ -341,8 +363,8 @@ impl Imds {
             return Some(set.clone());
         }
         match path {
-            SCHEDULED => Some(self.events(false, now)),
-            HISTORY => Some(self.events(true, now)),
+            SCHEDULED_EVENTS => Some(self.events(false, now)),
+            PAST_EVENTS => Some(self.events(true, now)),
             _ => {
                 let mut shown = self.announcements.iter().rev();
                 shown
@@ -350,6 +372,25 @@ impl Imds {
                     .or_else(|| self.lifecycle_state(path))
             }
         }
+    }
+
+    /// The identity document, without what would name an account or an image.
+    fn identity(&self) -> String {
+        let start = self.clock.at(self.clock.start());
+        let launched = self.config.launched;
+        let launched = launched.or_else(|| start.checked_sub(AGE).ok());
+        let launched = launched.unwrap_or(start).as_second();
+        let told = |path: &str| self.config.documents.get(path);
+        json!({
+            "architecture": "x86_64",
+            "availabilityZone": told("placement/availability-zone"),
+            "instanceId": told("instance-id"),
+            "instanceType": told("instance-type"),
+            "pendingTime": Timestamp::from_second(launched).ok().map(|at| at.to_string()),
+            "region": told("placement/region"),
+            "version": "2017-09-30",
+        })
+        .to_string()
     }
 
     fn lifecycle_state(&self, path: &str) -> Option<String> {

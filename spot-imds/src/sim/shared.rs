@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -69,6 +70,16 @@ impl SharedImds {
     /// Takes something back now.
     pub fn cancel(&self, id: AnnouncementId) {
         self.with(|imds, now| imds.cancel(id, now));
+    }
+
+    /// Something has happened as announced, now.
+    pub fn complete(&self, id: AnnouncementId) {
+        self.with(|imds, now| imds.complete(id, now));
+    }
+
+    /// A maintenance is to begin so long from now instead.
+    pub fn reschedule(&self, id: AnnouncementId, left: Duration) {
+        self.with(|imds, now| imds.reschedule(id, left, now));
     }
 
     /// Makes some requests go wrong; the rule's times count from now.

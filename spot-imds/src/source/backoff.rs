@@ -4,35 +4,42 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-/// The longest wait after a failure; the poll interval where that is longer.
+/// The longest wait after a failure to ask for an interruption; the poll interval where that is
+/// longer.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(5);
+
+/// The longest wait after a failure to ask for anything else, so that what hangs holds up the
+/// question for an interruption once a minute and no more often.
+pub const MAX_SLOW_BACKOFF: Duration = Duration::from_secs(60);
 
 /// Counts failures in a row and says how long to wait after each.
 #[derive(Clone, Debug)]
 pub(super) struct Backoff {
     interval: Duration,
+    longest: Duration,
     failures: u32,
     random: SplitMix64,
 }
 
 impl Backoff {
-    pub(super) fn new(interval: Duration, seed: u64) -> Self {
+    /// Waits of at least `interval` and at most `longest`, or `interval` where that is longer.
+    pub(super) fn new(interval: Duration, longest: Duration, seed: u64) -> Self {
         Self {
             interval,
+            longest: longest.max(interval),
             failures: 0,
             random: SplitMix64(seed),
         }
     }
 
     /// Another failure. The wait lies between half of a bound and the bound, which is twice the
-    /// interval at first and doubles up to [`MAX_BACKOFF`]; it is never less than the interval.
+    /// interval at first and doubles up to the longest; it is never less than the interval.
     pub(super) fn failed(&mut self) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        let longest = MAX_BACKOFF.max(self.interval);
         let bound = self
             .interval
             .saturating_mul(1 << self.failures.min(16))
-            .min(longest);
+            .min(self.longest);
         let least = (bound / 2).max(self.interval);
         least + bound.saturating_sub(least).mul_f64(self.random.fraction())
     }
@@ -77,7 +84,7 @@ mod tests {
         ) {
             let interval = Duration::from_millis(millis);
             let longest = MAX_BACKOFF.max(interval);
-            let mut backoff = Backoff::new(interval, seed);
+            let mut backoff = Backoff::new(interval, MAX_BACKOFF, seed);
             for n in 1..=tries {
                 let wait = backoff.failed();
                 prop_assert!(wait >= interval && wait <= longest);
@@ -93,7 +100,7 @@ mod tests {
     #[test]
     fn the_same_seed_waits_the_same_and_another_does_not() {
         let waits = |seed| {
-            let mut backoff = Backoff::new(Duration::from_millis(500), seed);
+            let mut backoff = Backoff::new(Duration::from_millis(500), MAX_BACKOFF, seed);
             (0..10).map(|_| backoff.failed()).collect::<Vec<_>>()
         };
         assert_eq!(waits(7), waits(7));

@@ -10,9 +10,12 @@ use http::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use spot_core::clock::WallClock;
 use spot_imds::client::ImdsClient;
+use spot_imds::hardware::Hardware;
 use spot_imds::source::{ImdsSource, ImdsSourceBuilder};
 use spot_imds::transport::{Transport, TransportError};
 use tokio::time::Instant;
+
+use crate::ear::Ear;
 
 /// A request that was made.
 #[derive(Clone, Debug)]
@@ -47,6 +50,17 @@ pub(crate) fn notice(action: &str, time: &str) -> Answer {
     Answer::ok(format!(r#"{{"action":"{action}","time":"{time}"}}"#))
 }
 
+/// The identity document, below `/latest/`.
+pub(crate) const IDENTITY: &str = "dynamic/instance-identity/document";
+pub(crate) const ACTION: &str = "spot/instance-action";
+pub(crate) const REBALANCE: &str = "events/recommendations/rebalance";
+pub(crate) const MAINTENANCE: &str = "events/maintenance/scheduled";
+pub(crate) const HISTORY: &str = "events/maintenance/history";
+pub(crate) const ASG: &str = "autoscaling/target-lifecycle-state";
+
+/// The paths that are polled.
+pub(crate) const POLLED: [&str; 4] = [ACTION, ASG, MAINTENANCE, REBALANCE];
+
 #[derive(Default)]
 struct State {
     answers: BTreeMap<String, Answer>,
@@ -56,6 +70,7 @@ struct State {
     latency: Duration,
     ttl: Option<String>,
     date: Option<String>,
+    flavor: Option<String>,
 }
 
 /// The service. Paths that are not set are absent; tokens are issued and checked.
@@ -69,6 +84,10 @@ impl Fake {
         fake.set("instance-life-cycle", Answer::ok("spot"));
         fake.set("placement/availability-zone", Answer::ok("eu-west-1a"));
         fake.set("placement/region", Answer::ok("eu-west-1"));
+        fake.set(
+            IDENTITY,
+            Answer::ok(r#"{"pendingTime":"2025-12-31T12:00:00Z"}"#),
+        );
         fake
     }
 
@@ -88,9 +107,19 @@ impl Fake {
             "instance-life-cycle",
             "placement/availability-zone",
             "placement/region",
-            "spot/instance-action",
+            IDENTITY,
         ] {
             self.set(path, answer.clone());
+        }
+        for path in POLLED {
+            self.set(path, answer.clone());
+        }
+    }
+
+    /// Nothing is announced any more, and what is polled is answered.
+    pub(crate) fn quiet(&self) {
+        for path in POLLED {
+            self.unset(path);
         }
     }
 
@@ -113,6 +142,11 @@ impl Fake {
 
     pub(crate) fn date(&self, date: &str) {
         self.state().date = Some(date.to_owned());
+    }
+
+    /// Each reply says that it is of this make, as Google's do.
+    pub(crate) fn flavor(&self, flavor: &str) {
+        self.state().flavor = Some(flavor.to_owned());
     }
 
     /// The tokens that were issued are taken no longer.
@@ -147,11 +181,13 @@ impl Fake {
     pub(crate) fn builder(&self) -> ImdsSourceBuilder {
         ImdsSource::builder(self.client())
             .jitter_seed(1)
+            .hardware(Hardware::Unknown)
             .clock(Arc::new(Noon))
     }
 
-    pub(crate) fn source(&self) -> ImdsSource {
-        self.builder().build().unwrap()
+    /// A source that is heard without the ticking of its clock.
+    pub(crate) fn source(&self) -> Ear {
+        Ear::new(self.builder().build().unwrap())
     }
 }
 
@@ -175,7 +211,10 @@ impl Transport for Fake {
         let put = request.method() == Method::PUT;
         let path = match path.as_str() {
             "/latest/api/token" => "token",
-            path => path.strip_prefix("/latest/meta-data/").unwrap(),
+            path => path
+                .strip_prefix("/latest/meta-data/")
+                .or_else(|| path.strip_prefix("/latest/"))
+                .unwrap(),
         };
         let token = request.headers().get("x-aws-ec2-metadata-token");
         let token = token.map(|t| t.to_str().unwrap().to_owned());
@@ -203,6 +242,7 @@ impl Transport for Fake {
             let headers = [
                 ("x-aws-ec2-metadata-token-ttl-seconds", state.ttl.clone()),
                 ("date", state.date.clone()),
+                ("metadata-flavor", state.flavor.clone()),
             ];
             (state.latency, answer, headers)
         };

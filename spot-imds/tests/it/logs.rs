@@ -11,7 +11,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::fake::{Answer, Fake, notice};
+use crate::fake::{ASG, Answer, Fake, MAINTENANCE, POLLED, notice};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -96,7 +96,7 @@ async fn a_service_that_is_away_is_said_once_then_every_few_minutes_then_its_end
     assert!((11..=12).contains(&more.len()), "{more:#?}");
     fake.all(&Answer::ok("x"));
     fake.unset("token");
-    fake.unset("spot/instance-action");
+    fake.quiet();
     listen(&mut source, HOUR).await;
     let last = lines.taken();
     assert_eq!(last.len(), 1, "{last:#?}");
@@ -158,6 +158,61 @@ async fn a_flaky_service_makes_few_lines_and_no_line_holds_a_token() {
         "{all:#?}"
     );
     // Two conditions, each begun and ended once in five minutes.
+    let said = lines.taken();
+    assert!(said.len() <= 2 * 2 * 13, "{}", said.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_ends_also_with_an_answer_that_cannot_be_read() {
+    let (lines, _guard) = Lines::keep();
+    let fake = Fake::new();
+    let mut source = fake.source();
+    listen(&mut source, 10 * SECOND).await;
+    fake.action(Answer::Refused);
+    listen(&mut source, 10 * SECOND).await;
+    fake.action(Answer::ok("<html>"));
+    listen(&mut source, 10 * SECOND).await;
+    let said = lines.taken();
+    assert_eq!(said.len(), 3, "{said:#?}");
+    assert!(said[1].contains("answers again"), "{said:?}");
+    assert!(said[2].contains("cannot be read"), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn words_that_nobody_knows_are_named_once_in_a_while() {
+    let (lines, _guard) = Lines::keep();
+    let fake = Fake::new();
+    fake.set(ASG, Answer::ok("Resting"));
+    let event = r#"[{"EventId":"e","Code":"vaporise","NotBefore":"2 Jan 2026 00:00:00 GMT"}]"#;
+    fake.set(MAINTENANCE, Answer::ok(event));
+    listen(&mut fake.source(), 299 * SECOND).await;
+    let said = lines.taken();
+    assert_eq!(said.len(), 2, "{said:#?}");
+    assert!(said[0].contains("Resting"), "{said:?}");
+    assert!(said[1].contains("vaporise"), "{said:?}");
+    assert!(said[1].contains("a termination"), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_path_gone_bad_makes_few_lines() {
+    let (lines, _guard) = Lines::keep();
+    let fake = Fake::new();
+    let mut source = fake.source();
+    let bad = [
+        Answer::Refused,
+        Answer::status(503),
+        Answer::ok("<html>"),
+        Answer::ok("[7]"),
+    ];
+    for n in 0..720 {
+        for (place, path) in POLLED.into_iter().enumerate() {
+            match bad.get((n + place) % 8) {
+                Some(bad) => fake.set(path, bad.clone()),
+                None => fake.unset(path),
+            }
+        }
+        listen(&mut source, 5 * SECOND).await;
+    }
     let said = lines.taken();
     assert!(said.len() <= 2 * 2 * 13, "{}", said.len());
 }

@@ -4,9 +4,13 @@
 
 mod client_over_http;
 mod client_under_paused_time;
+mod ear;
 mod fake;
+mod kinds;
 mod logs;
 mod misbehaviour;
+mod polling;
 mod raw;
 mod source_over_http;
 mod source_under_paused_time;
+mod troubles;

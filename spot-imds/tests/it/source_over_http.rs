@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use spot_core::notice::{Signal, SourceHealth};
+use spot_core::notice::{NoticeKind, Signal, SourceHealth, Trouble};
 use spot_core::source::NoticeSource;
-use spot_imds::client::ImdsClient;
+use spot_imds::client::{ImdsClient, LIFECYCLE_STATE};
+use spot_imds::hardware::Hardware;
 use spot_imds::source::ImdsSource;
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use wiremock::MockServer;
 
 use crate::client_over_http::{client, patient, serve, serve_token, text};
+use crate::ear::Ear;
 use crate::raw::{Listener, Reply, reply};
 
 /// Long enough for any machine: the tests wait for signals, not for time.
@@ -18,12 +20,12 @@ const EVER: Duration = Duration::from_secs(60);
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
-async fn next(source: &mut ImdsSource) -> Signal {
+async fn next(source: &mut Ear) -> Signal {
     timeout(EVER, source.next()).await.unwrap()
 }
 
 /// How much is said until then. No exchange is given up meanwhile.
-async fn listen_until(source: &mut ImdsSource, done: impl Fn() -> bool) -> usize {
+async fn listen_until(source: &mut Ear, done: impl Fn() -> bool) -> usize {
     let mut heard = 0;
     let listen = async {
         loop {
@@ -43,11 +45,9 @@ async fn listen_until(source: &mut ImdsSource, done: impl Fn() -> bool) -> usize
     heard
 }
 
-fn source(client: ImdsClient) -> ImdsSource {
-    ImdsSource::builder(client)
-        .poll_interval(INTERVAL)
-        .build()
-        .unwrap()
+fn source(client: ImdsClient) -> Ear {
+    let source = ImdsSource::builder(client).poll_interval(INTERVAL);
+    Ear::new(source.build().unwrap())
 }
 
 fn good(request: &str) -> Reply {
@@ -123,7 +123,7 @@ async fn a_service_that_comes_up_late_is_found() {
     let address = held.local_addr().unwrap();
     let client = patient(&format!("http://{address}"));
     let mut source = source(client);
-    let Signal::Health(SourceHealth::Failing { reason }) = next(&mut source).await else {
+    let Signal::Health(SourceHealth::Failing { reason, .. }) = next(&mut source).await else {
         panic!("something answers")
     };
     assert!(reason.contains("cannot be reached"), "{reason}");
@@ -134,4 +134,44 @@ async fn a_service_that_comes_up_late_is_found() {
     serve(&server, "instance-id", text("i-1")).await;
     assert!(matches!(next(&mut source).await, Signal::Identified(_)));
     assert_eq!(next(&mut source).await, Signal::Health(SourceHealth::Good));
+}
+
+#[tokio::test]
+async fn a_notice_arrives_over_ipv6() {
+    let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else {
+        return; // a machine without IPv6
+    };
+    let server = MockServer::builder().listener(listener).start().await;
+    serve_token(&server).await;
+    serve(&server, "instance-id", text("i-1")).await;
+    serve(&server, LIFECYCLE_STATE, text("Terminated")).await;
+    let mut source = source(client(&server));
+    assert!(matches!(next(&mut source).await, Signal::Identified(i) if i.id == "i-1"));
+    let Signal::Raised(notice) = next(&mut source).await else {
+        panic!("no notice")
+    };
+    assert_eq!(notice.kind, NoticeKind::AsgTermination);
+    assert_eq!(next(&mut source).await, Signal::Health(SourceHealth::Good));
+}
+
+/// What a hop limit of 1 looks like: a connection, and never a reply.
+#[tokio::test]
+async fn silence_over_ipv6_is_unreachable_and_names_the_hop_limit() {
+    let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else {
+        return; // a machine without IPv6
+    };
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let client = ImdsClient::builder().endpoint(url.clone());
+    let client = client.request_timeout(INTERVAL).build().unwrap();
+    let source = ImdsSource::builder(client).hardware(Hardware::Ec2);
+    let mut source = Ear::new(source.build().unwrap());
+    let Signal::Health(SourceHealth::Failing { trouble, reason }) = next(&mut source).await else {
+        panic!("something answers")
+    };
+    assert_eq!(trouble, Trouble::Unreachable);
+    assert!(
+        reason.contains("http-put-response-hop-limit to 2"),
+        "{reason}"
+    );
+    assert!(reason.contains(&url), "{reason}");
 }

@@ -2,65 +2,17 @@
 
 use std::time::Duration;
 
-use spot_core::notice::{InstanceAction, Notice, Signal, SourceHealth};
+use spot_core::notice::{InstanceAction, LifeCycle, NoticeKind, Signal, SourceHealth};
 use spot_core::source::NoticeSource;
-use spot_imds::source::{ID_PATIENCE, ImdsSource, MAX_BACKOFF};
-use tokio::time::{Instant, timeout, timeout_at};
+use spot_imds::source::{ABSENT, ID_PATIENCE, MAX_BACKOFF};
+use tokio::time::{Instant, timeout};
 
+use crate::ear::{Ear, hear, hear_nothing, left, names, raised, reason};
 use crate::fake::{Answer, Fake, notice};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const POLL: &str = "GET spot/instance-action";
-
-/// What the source says within `time`.
-async fn hear(source: &mut ImdsSource, time: Duration) -> Vec<Signal> {
-    let end = Instant::now() + time;
-    let mut heard = Vec::new();
-    while let Ok(signal) = timeout_at(end, source.next()).await {
-        heard.push(signal);
-    }
-    heard
-}
-
-async fn hear_nothing(source: &mut ImdsSource, time: Duration) {
-    assert_eq!(hear(source, time).await, []);
-}
-
-fn names(signals: &[Signal]) -> Vec<&'static str> {
-    signals
-        .iter()
-        .map(|signal| match signal {
-            Signal::Identified(_) => "identified",
-            Signal::Raised(_) => "raised",
-            Signal::Health(SourceHealth::Good) => "good",
-            Signal::Health(SourceHealth::Failing { .. }) => "failing",
-            _ => "other",
-        })
-        .collect()
-}
-
-fn raised(signals: &[Signal]) -> Vec<Notice> {
-    let notice = |s: &Signal| {
-        if let Signal::Raised(n) = s {
-            Some(n.clone())
-        } else {
-            None
-        }
-    };
-    signals.iter().filter_map(notice).collect()
-}
-
-fn reason(signals: &[Signal]) -> String {
-    match signals {
-        [Signal::Health(SourceHealth::Failing { reason })] => reason.clone(),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn left(notice: &Notice) -> Duration {
-    notice.deadline.unwrap().remaining(notice.detected)
-}
 
 #[tokio::test(start_paused = true)]
 async fn it_asks_once_an_interval_with_one_token() {
@@ -74,13 +26,14 @@ async fn it_asks_once_an_interval_with_one_token() {
     let polls: Vec<_> = fake.times(POLL).iter().map(|at| *at - start).collect();
     assert_eq!(polls, (0..200).map(|n| n * 500 * MS).collect::<Vec<_>>());
     assert_eq!(fake.times("PUT token").len(), 1);
-    assert_eq!(fake.calls().len(), 200 + 1 + 4, "and each fact once");
+    assert_eq!(fake.calls().len(), 200 + 62 + 1 + 5, "and each fact once");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_interval_is_from_start_to_start_and_late_polls_are_not_made_up_for() {
     let fake = Fake::new();
-    let mut source = fake.source();
+    let only = fake.builder().kinds([NoticeKind::SpotInterruption]);
+    let mut source = Ear::new(only.build().unwrap());
     hear(&mut source, 10 * MS).await;
     fake.latency(200 * MS);
     fake.forget_calls();
@@ -115,7 +68,9 @@ async fn it_says_who_then_what_then_that_all_is_said() {
         panic!("{heard:?}")
     };
     assert_eq!(instance.id, "i-0123456789abcdef0");
-    assert_eq!(instance.life_cycle.as_deref(), Some("spot"));
+    assert_eq!(instance.life_cycle, Some(LifeCycle::Spot));
+    let launched = instance.launched.map(|at| at.to_string());
+    assert_eq!(launched.as_deref(), Some("2025-12-31T12:00:00Z"));
     assert_eq!(instance.zone.as_deref(), Some("eu-west-1a"));
     assert_eq!(instance.region.as_deref(), Some("eu-west-1"));
     let notice = &raised(&heard)[0];
@@ -193,7 +148,8 @@ async fn the_next_interruption_after_a_hibernation_is_a_new_notice() {
     let mut source = fake.source();
     hear(&mut source, SECOND).await;
     fake.unset("spot/instance-action");
-    hear_nothing(&mut source, SECOND).await;
+    let gone = hear(&mut source, ABSENT + SECOND).await;
+    assert_eq!(names(&gone), ["passed"]);
     fake.action(notice("hibernate", "2026-01-02T12:00:00Z"));
     assert_eq!(names(&hear(&mut source, SECOND).await), ["raised"]);
 }
@@ -308,6 +264,7 @@ async fn a_service_that_is_away_at_the_start_is_waited_for() {
     fake.all(&Answer::BlackHole);
     let mut source = fake.source();
     assert_eq!(names(&hear(&mut source, 600 * SECOND).await), ["failing"]);
+    fake.quiet();
     for path in ["token", "instance-life-cycle", "placement/region"] {
         fake.unset(path);
     }
@@ -337,7 +294,7 @@ async fn an_unknown_instance_id_delays_a_notice_by_no_more_than_a_second() {
         assert_eq!(last.what, "GET instance-id", "tried once more");
         // It is asked for later, too.
         fake.set("instance-id", Answer::ok("i-1"));
-        assert_eq!(names(&hear(&mut source, 20 * SECOND).await), ["identified"]);
+        assert_eq!(names(&hear(&mut source, 80 * SECOND).await), ["identified"]);
     }
 }
 
@@ -385,8 +342,8 @@ async fn nothing_is_lost_when_next_is_dropped_at_any_await() {
         for turn in 0..12_000 {
             match turn {
                 2_000 => fake.set("instance-id", Answer::ok("i-1")),
-                4_000 => fake.action(notice("stop", "2026-01-01T12:02:00Z")),
-                6_000 => fake.action(notice("stop", "2026-01-01T12:00:30Z")),
+                4_000 => fake.action(notice("stop", "2026-01-01T12:32:00Z")),
+                6_000 => fake.action(notice("stop", "2026-01-01T12:20:30Z")),
                 8_000 => fake.action(Answer::status(403)),
                 10_000 => fake.unset("spot/instance-action"),
                 _ => {}

@@ -173,6 +173,10 @@ pub(crate) const CASES: &[Case] = &[
         "/latest/meta-data/tags/instance/Name",
         Body::Exactly("test-instance"),
     ),
+    as_json(here(
+        "/latest/dynamic/instance-identity/document",
+        Body::Holds("\"pendingTime\""),
+    )),
     absent(Stage::Everything, "/latest/meta-data/tags/instance/Other"),
     absent(Stage::Everything, "/latest/meta-data/nothing"),
     absent(Stage::Everything, "/latest/nothing"),

@@ -44,7 +44,7 @@ fn raised(heard: &[(Duration, Signal)]) -> Vec<(Duration, Notice)> {
 
 fn failures(heard: &[(Duration, Signal)]) -> Vec<String> {
     let reason = |(_, signal): &(Duration, Signal)| match signal {
-        Signal::Health(SourceHealth::Failing { reason }) => Some(reason.clone()),
+        Signal::Health(SourceHealth::Failing { reason, .. }) => Some(reason.clone()),
         _ => None,
     };
     heard.iter().filter_map(reason).collect()

@@ -5,6 +5,7 @@
 mod announcements;
 mod cases;
 mod in_memory;
+mod kinds;
 mod on_a_port;
 mod suite;
 mod time;

@@ -26,6 +26,9 @@ fn lists() -> Vec<Case> {
     let two = |name| case(name).given(running("a")).given([make(&unbound("b"))]);
     vec![
         case("list-nothing").when(get("pods")),
+        case("list-nothing-as-metadata").when(get("pods").accept(METADATA)),
+        case("list-nothing-as-metadata-from-the-cache")
+            .when(get("pods?resourceVersion=0").accept(METADATA)),
         two("list-all").when(get("pods").see("/spec/nodeName").see("/status/phase")),
         two("list-from-the-cache")
             .when(get("pods"))

@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::{Pod, Taint};
 use serde_json::json;
 use spot_core::{
     clock::WallClock,
-    node::{NodeControl as _, NodeError, Phase, Quarantine},
+    node::{NodeControl as _, NodeError, Phase, Quarantine, Release},
     notice::{Notice, NoticeId, NoticeKind},
 };
 use spot_drain::{report::PodOutcome, sim::Fault};
@@ -110,7 +110,9 @@ pub(super) async fn a_node_without_taints_gets_ours_and_loses_it(stage: &Stage) 
     quarantined.map_err(|error| failed(&error))?;
     assert_eq!(taints(stage, &node, TAINT).await?.len(), 1);
     assert!(is_cordoned(stage, &node).await?);
-    ours.release(None).await.map_err(|error| failed(&error))?;
+    ours.release(Release::default())
+        .await
+        .map_err(|error| failed(&error))?;
     assert!(taints(stage, &node, TAINT).await?.is_empty());
     assert!(!is_cordoned(stage, &node).await?);
     Ok(())

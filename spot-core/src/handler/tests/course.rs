@@ -49,11 +49,31 @@ async fn a_quarantine_that_fails_neither_delays_nor_ends_the_drain() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drain_that_ended_before_the_quarantine_held_is_done_again() {
+    let slow = [
+        unavailable(),
+        unavailable(),
+        unavailable(),
+        unavailable(),
+        unavailable(),
+    ];
+    let mut rig = Rig::new(Node::default().quarantining(slow));
+    rig.interrupt();
+    rig.drain().await.send(DrainOutcome::Complete).unwrap();
+    let again = rig.drain().await;
+    assert!(rig.elapsed() > secs(1));
+    again.send(DrainOutcome::Complete).unwrap();
+    rig.event(|o| is_quarantined(o, Phase::Drained)).await;
+    settle().await;
+    assert!(rig.drains.try_recv().is_err(), "and no third time");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_notice_taken_back_stops_the_drain_and_releases_the_node() {
     let mut rig = Rig::new(Node::default());
     rig.interrupt();
     let _never = rig.drain().await;
-    rig.say(Signal::Cancelled(NoticeId::new("spot")));
+    rig.say(cancelled());
     rig.event(
         |o| matches!(o, Occurrence::DrainFinished(r) if r.outcome == DrainOutcome::Cancelled),
     )
@@ -112,13 +132,12 @@ async fn readiness_follows_what_is_known() {
     let mut rig = Rig::new(Node::default());
     let missing = |rig: &Rig| rig.readiness.borrow().missing.clone();
     settle().await;
-    assert_eq!(missing(&rig), ["no source has been heard yet"]);
+    assert_eq!(missing(&rig), ["source has not been heard yet"]);
     rig.say(Signal::Health(SourceHealth::Good));
     within(rig.readiness.wait_for(|r| r.ready)).await.unwrap();
-    let reason = "away".to_owned();
-    rig.say(Signal::Health(SourceHealth::Failing { reason }));
+    rig.say(failing());
     within(rig.readiness.wait_for(|r| !r.ready)).await.unwrap();
-    assert_eq!(missing(&rig), ["notices cannot be heard: away"]);
+    assert_eq!(missing(&rig), ["source cannot be heard: away"]);
     rig.say(Signal::Health(SourceHealth::Good));
     within(rig.readiness.wait_for(|r| r.ready)).await.unwrap();
 }

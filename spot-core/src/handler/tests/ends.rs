@@ -124,7 +124,7 @@ async fn a_node_port_that_panics_ends_the_handler() {
         async fn quarantine(&self, _: Quarantine) -> Result<(), NodeError> {
             Ok(())
         }
-        async fn release(&self, _: Option<Instance>) -> Result<(), NodeError> {
+        async fn release(&self, _: Release) -> Result<(), NodeError> {
             Ok(())
         }
     }

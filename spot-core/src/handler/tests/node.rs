@@ -116,3 +116,26 @@ async fn a_quarantine_is_tried_until_it_holds() {
     rig.event(|o| is_quarantined(o, Phase::Draining)).await;
     assert_eq!(rig.node.count("quarantine"), 4);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_sent_is_awaited_before_the_next_is_made() {
+    let late = Answer::Late(secs(8));
+    let mut rig = Rig::new(Node::default().quarantining([late]));
+    rig.interrupt();
+    rig.drain().await.send(DrainOutcome::Complete).unwrap();
+    rig.say(cancelled());
+    rig.event(|o| matches!(o, Occurrence::Released)).await;
+    let (quarantined, released) = (rig.node.times("quarantine"), rig.node.times("release"));
+    assert_eq!(quarantined.len(), 1);
+    assert_eq!(released[0] - quarantined[0], secs(8));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_never_answered_holds_the_next_one_up_for_a_while() {
+    let mut rig = Rig::new(Node::default().quarantining([Answer::Never]));
+    rig.interrupt();
+    rig.drain().await.send(DrainOutcome::Complete).unwrap();
+    rig.say(cancelled());
+    rig.event(|o| matches!(o, Occurrence::Released)).await;
+    assert_eq!(rig.elapsed(), secs(12));
+}

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::policy::Rule;
 
 const IDS: [&str; 3] = ["a", "b", "spot"];
 
@@ -10,8 +11,14 @@ const IDS: [&str; 3] = ["a", "b", "spot"];
 enum Op {
     Raised(usize, NoticeKind, Option<u64>),
     Cancelled(usize),
+    /// The second source says it.
+    Echoed(usize, NoticeKind),
+    /// The second source says it no more.
+    Fades(usize),
+    Quarantined,
     Identified(bool),
     Health(bool),
+    SecondHeard,
     Recalled(Option<Memory>),
     NotOurs,
     DrainFinished,
@@ -21,22 +28,36 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let kind = || prop::sample::select(NoticeKind::ALL.to_vec());
-    let phase = prop::sample::select(vec![Phase::Cordoned, Phase::Draining, Phase::Drained]);
+    let phases = [
+        Phase::Cordoned,
+        Phase::Draining,
+        Phase::Drained,
+        Phase::Settled,
+    ];
+    let phase = prop::sample::select(phases.to_vec());
     let remembered = (
         0..IDS.len(),
         phase,
         prop::option::of(0u64..600),
         any::<bool>(),
     )
-        .prop_map(|(id, phase, deadline, ours)| Memory {
-            boot: Some(if ours { BOOT } else { "boot-0" }.into()),
-            ..memory(IDS[id], phase, deadline)
+        .prop_map(|(id, phase, deadline, ours)| {
+            let mut memory = memory(IDS[id], phase, deadline);
+            memory.boot = Some(if ours { BOOT } else { "boot-0" }.into());
+            if id == 0 {
+                memory.notice.kind = NoticeKind::ScheduledMaintenance;
+            }
+            memory
         });
     prop_oneof![
         5 => (0..IDS.len(), kind(), prop::option::of(0u64..600)).prop_map(|(i, k, d)| Op::Raised(i, k, d)),
         3 => (0..IDS.len()).prop_map(Op::Cancelled),
+        1 => (0..IDS.len(), kind()).prop_map(|(i, k)| Op::Echoed(i, k)),
+        1 => (0..IDS.len()).prop_map(Op::Fades),
+        2 => Just(Op::Quarantined),
         1 => any::<bool>().prop_map(Op::Identified),
         1 => any::<bool>().prop_map(Op::Health),
+        1 => Just(Op::SecondHeard),
         3 => prop::option::of(remembered).prop_map(Op::Recalled),
         1 => Just(Op::NotOurs),
         3 => Just(Op::DrainFinished),
@@ -54,12 +75,15 @@ fn policy() -> impl Strategy<Value = Policy> {
             Response::Drain,
         ])
     };
-    let all = (response(), response(), response(), response());
+    let rule = || {
+        let time = || prop::option::of((0u64..400).prop_map(Duration::from_secs));
+        (response(), time(), time())
+            .prop_map(|(r, lead, ttl)| Rule::new(r).with_lead(lead).with_ttl(ttl))
+    };
+    let all = (rule(), rule(), rule(), rule());
     all.prop_map(|(a, b, c, d)| {
-        NoticeKind::ALL
-            .into_iter()
-            .zip([a, b, c, d])
-            .fold(Policy::default(), |p, (k, r)| p.on(k, r))
+        let rules = NoticeKind::ALL.into_iter().zip([a, b, c, d]);
+        rules.map(|(kind, rule)| KindRule { kind, rule }).collect()
     })
 }
 
@@ -75,7 +99,8 @@ struct World {
 
 impl World {
     fn new(policy: Policy) -> Self {
-        let mut bench = Bench::with(policy);
+        let mut bench = Bench::with(policy.clone());
+        bench.life = Lifecycle::new(policy, ["first", "second"].map(str::to_owned));
         bench.on(Input::Started);
         Self {
             bench,
@@ -89,9 +114,21 @@ impl World {
         Some(match op {
             Op::Raised(id, kind, after) => {
                 let after = after.map(|s| s + self.bench.seconds);
-                Input::Signal(Signal::Raised(self.bench.notice(IDS[id], kind, after)))
+                said(Signal::Raised(self.bench.notice(IDS[id], kind, after)))
             }
             Op::Cancelled(id) => cancelled(IDS[id]),
+            Op::Echoed(id, kind) => Input::Signal {
+                source: 1,
+                signal: Signal::Raised(self.bench.notice(IDS[id], kind, None)),
+            },
+            Op::Fades(id) => Input::Signal {
+                source: 1,
+                signal: Signal::Ended {
+                    notice: NoticeId::new(IDS[id]),
+                    how: NoticeEnd::Passed,
+                },
+            },
+            Op::Quarantined => Input::Quarantined,
             Op::Identified(first) => {
                 let id = if first { "i-1" } else { "i-2" };
                 let known = self.bench.life.instance.as_ref();
@@ -99,6 +136,10 @@ impl World {
                 identified(id)
             }
             Op::Health(true) => good(),
+            Op::SecondHeard => Input::Signal {
+                source: 1,
+                signal: Signal::Health(SourceHealth::Good),
+            },
             Op::Health(false) => failing(),
             Op::Recalled(memory) => {
                 self.ours = true;
@@ -133,10 +174,12 @@ impl World {
                     prop_assert!(self.ours, "a node that is not known to be ours");
                     self.releasable = true;
                 }
-                Effect::Release(_) => {
+                Effect::Release(release) => {
                     prop_assert!(self.ours, "a node that is not known to be ours");
                     prop_assert!(self.running.is_none(), "released under a drain");
                     prop_assert!(std::mem::take(&mut self.releasable), "nothing of ours");
+                    // What is written down is to be forgotten later.
+                    self.releasable = release.settled.is_some();
                 }
                 Effect::StartDrain(order) => {
                     prop_assert!(self.ours, "a node that is not known to be ours");
@@ -159,14 +202,19 @@ impl World {
             }
         }
         prop_assert_eq!(self.bench.life.is_draining(), self.running.is_some());
+        let (wake, now) = (self.bench.life.next_wake(), self.bench.now().instant);
+        prop_assert!(
+            wake.is_none_or(|wake| wake > now),
+            "a wake-up that changes nothing"
+        );
         Ok(())
     }
 
-    /// Whether a notice stands that asks for a drain.
+    /// Whether a notice stands that asks for a drain now.
     fn is_to_drain(&self) -> bool {
-        let life = &self.bench.life;
-        let drains = |s: &Standing| life.policy.response(s.notice.kind) == Response::Drain;
-        life.standing.values().any(drains)
+        let (life, now) = (&self.bench.life, self.bench.now());
+        (life.notices.leader(now))
+            .is_some_and(|n| life.notices.rule(&n).response == Response::Drain)
     }
 }
 

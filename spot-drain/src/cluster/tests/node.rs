@@ -1,7 +1,7 @@
 //! The node: read, quarantined and released.
 
 use jiff::Timestamp;
-use spot_core::node::{NodeControl as _, NodeError, Phase, Quarantine};
+use spot_core::node::{NodeControl as _, NodeError, Phase, Quarantine, Release};
 use spot_core::notice::{Instance, Notice, NoticeId, NoticeKind};
 
 use super::*;
@@ -63,19 +63,22 @@ async fn a_node_is_compared_with_our_instance() {
 
 #[tokio::test]
 async fn another_machines_node_is_refused_by_name_and_never_written() {
-    let wire = Wire::new((0..3).map(|_| says(200, &node(&[FOREIGN]))));
+    let wire = Wire::new((0..4).map(|_| says(200, &node(&[FOREIGN]))));
     let control = wire.cluster().node("spot-0");
     let other = || Instance::new("i-9");
     let errors = [
         control.recall(Some(other())).await.map(|_| ()),
         control.quarantine(wish().on_instance("i-9")).await,
-        control.release(Some(other())).await,
+        control.release(Release::of(Some("i-9".into()))).await,
+        control
+            .release(Release::default().settling(wish().on_instance("i-9")))
+            .await,
     ];
     for error in errors {
         let said = error.unwrap_err().to_string();
         assert!(said.contains("i-1") && said.contains("i-9"), "{said}");
     }
-    assert_eq!(wire.lines(), [GET, GET, GET]);
+    assert_eq!(wire.lines(), [GET, GET, GET, GET]);
 }
 
 #[tokio::test]
@@ -261,7 +264,7 @@ async fn nothing_of_ours_is_nothing_to_release() {
     let wire = Wire::new([says(200, &node(&[FOREIGN]))]);
     wire.cluster()
         .node("spot-0")
-        .release(Some(ours()))
+        .release(Release::of(Some("i-1".into())))
         .await
         .unwrap();
     assert_eq!(wire.lines(), [GET]);
@@ -272,7 +275,7 @@ async fn what_is_ours_is_released_in_one_patch_under_the_version_that_was_read()
     let wire = Wire::new([says(200, &node(&[FOREIGN, OURS])), plain(200, "{}")]);
     wire.cluster()
         .node("spot-0")
-        .release(Some(ours()))
+        .release(Release::of(Some("i-1".into())))
         .await
         .unwrap();
     assert_eq!(wire.lines(), [GET, PATCH]);
@@ -280,6 +283,26 @@ async fn what_is_ours_is_released_in_one_patch_under_the_version_that_was_read()
     assert_eq!(body["metadata"]["resourceVersion"], "5");
     let foreign: Value = serde_json::from_str(FOREIGN).unwrap();
     assert_eq!(body["spec"], json!({"taints": [foreign]}));
+}
+
+#[tokio::test]
+async fn a_release_that_settles_writes_it_down_once() {
+    let wire = Wire::new([says(200, &node(&[FOREIGN, OURS])), plain(200, "{}")]);
+    let control = wire.cluster().node("spot-0");
+    let release = Release::of(Some("i-1".into())).settling(wish());
+    control.release(release.clone()).await.unwrap();
+    assert_eq!(wire.lines(), [GET, PATCH]);
+    let body = wire.state().asked[1].body.clone();
+    let text = body["metadata"]["annotations"][MEMORY_ANNOTATION].clone();
+    let memory: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+    assert_eq!(memory["phase"], "settled");
+    assert_eq!(memory["cordoned"], false);
+    assert_eq!(memory["boot"], "boot");
+
+    let so = node_with(&[FOREIGN], &json!({ MEMORY_ANNOTATION: text }));
+    wire.state().answers.push_back(says(200, &so));
+    control.release(release).await.unwrap();
+    assert_eq!(wire.lines(), [GET, PATCH, GET]);
 }
 
 #[tokio::test]

@@ -334,6 +334,13 @@ async fn daemon_sets_are_listed_by_their_metadata_from_the_cache() {
 }
 
 #[tokio::test]
+async fn where_there_is_no_daemon_set_the_list_is_null() {
+    let wire = Wire::new([says(200, &json!({"metadata": {}, "items": null}))]);
+    let known = wire.cluster().pods("spot-0").daemon_sets().await;
+    assert_eq!(known, DaemonSets::Exist([].into()));
+}
+
+#[tokio::test]
 async fn daemon_sets_that_cannot_be_listed_are_unavailable() {
     let answers = [
         plain(403, "no"),

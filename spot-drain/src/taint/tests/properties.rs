@@ -90,6 +90,12 @@ fn foreign(node: &Value) -> Value {
     node
 }
 
+/// Whether a taint is one that a handler of ours writes under some settings.
+fn may_be_ours(taint: &Value) -> bool {
+    let kind = taint["value"] == "spot-interruption" && taint["effect"] != "NoExecute";
+    taint["key"] == Taint::default().key && (taint["effect"] == "NoSchedule" || kind)
+}
+
 proptest! {
     #[test]
     fn what_is_foreign_is_unchanged_by_quarantine_and_release(
@@ -116,13 +122,35 @@ proptest! {
     fn quarantine_and_release_restore_a_node_that_nobody_else_wrote(
         node in any_node(), wishes in prop::collection::vec(any_wish(), 1..4),
     ) {
-        // A taint with our key is ours, whoever wrote it.
-        prop_assume!(taints(&node).iter().all(|t| t["key"] != Taint::default().key));
+        // What looks like ours is ours, whoever wrote it.
+        prop_assume!(!taints(&node).iter().any(may_be_ours));
         let after = wishes.iter().fold(node.clone(), |n, wish| quarantined(&n, wish));
         let mut restored = released(&after);
         restored["metadata"]["resourceVersion"] = node["metadata"]["resourceVersion"].clone();
         prop_assert_eq!(&restored, &node);
-        prop_assert_eq!(release(&facts(&restored), &by_default()), None, "idempotent");
+        prop_assert_eq!(release(&facts(&restored), None, &by_default()), None, "idempotent");
+    }
+
+    #[test]
+    fn settling_is_releasing_but_for_the_memory(
+        node in any_node(), wishes in prop::collection::vec(any_wish(), 0..4), last in any_wish(),
+    ) {
+        let after = wishes.iter().fold(node, |n, wish| quarantined(&n, wish));
+        let kept = settled(&after, Some(&last));
+        let memory = remembered(&kept);
+        prop_assert_eq!(memory.phase, Phase::Settled);
+        prop_assert!(!memory.cordoned && !memory.excluded);
+        let again = release(&facts(&kept), Some(&last), &by_default());
+        prop_assert_eq!(again, None, "idempotent");
+        let without = |mut node: Value| {
+            if let Some(notes) = node["metadata"]["annotations"].as_object_mut() {
+                notes.remove(MEMORY_ANNOTATION);
+            }
+            node["metadata"]["resourceVersion"] = Value::Null;
+            server::normalise(&mut node);
+            node
+        };
+        prop_assert_eq!(without(kept), without(released(&after)));
     }
 
     #[test]
@@ -141,7 +169,7 @@ proptest! {
         let mut facts = NodeFacts::default();
         let map = [(MEMORY_ANNOTATION.to_owned(), text)];
         facts.annotations = Some(map.into());
-        let _ = (facts.remembered(), release(&facts, &by_default()));
+        let _ = (facts.remembered(), release(&facts, None, &by_default()));
         let _ = quarantine(&facts, &drains(), &by_default());
     }
 }

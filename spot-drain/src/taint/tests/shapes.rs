@@ -134,34 +134,8 @@ fn a_memory_of_another_version_is_left_alone_with_all_that_it_may_stand_for() {
             "the node is quarantined all the same"
         );
         assert_eq!(quarantined(&after, &drains()), after, "idempotent");
-        assert_eq!(release(&facts(&after), &by_default()), None);
+        assert_eq!(release(&facts(&after), None, &by_default()), None);
     }
-}
-
-#[test]
-fn a_taint_of_ours_that_nothing_remembers_is_released() {
-    let before = node(
-        &json!({"unschedulable": true, "taints": [our_taint("x", "NoSchedule"), foreign_taint()]}),
-    );
-    let after = released(&before);
-    assert_eq!(taints(&after), [foreign_taint()]);
-    assert_eq!(
-        after["spec"]["unschedulable"], true,
-        "the cordon may be somebody else's"
-    );
-}
-
-#[test]
-fn what_is_settled_needs_no_patch() {
-    let after = quarantined(&node(&json!({})), &drains());
-    assert_eq!(quarantine(&facts(&after), &drains(), &by_default()), None);
-    assert_eq!(
-        release(
-            &facts(&node(&json!({"taints": [foreign_taint()]}))),
-            &by_default()
-        ),
-        None
-    );
 }
 
 #[test]
@@ -295,5 +269,26 @@ fn the_instance_is_the_last_part_of_the_provider_id() {
     assert_eq!(of(Some("aws:///us-east-1a/i-1")).instance(), Some("i-1"));
     for none in [None, Some("aws:///us-east-1a/")] {
         assert_eq!(of(none).instance(), None);
+    }
+}
+
+#[test]
+fn what_was_seen_as_done_and_undone_since_makes_the_patch_fail() {
+    let mut seen = quarantined(&node(&json!({"taints": [foreign_taint()]})), &drains());
+    // Something is left to write, so that there is a patch.
+    seen["metadata"]["annotations"] = json!({"other": "x"});
+    let patch = |node: &Value| {
+        let facts: NodeFacts = serde_json::from_value(node.clone()).unwrap();
+        quarantine(&facts, &drains(), &QuarantineSettings::default()).unwrap()
+    };
+    assert!(server::apply(&seen, &patch(&seen)).is_ok());
+    for (undo, value) in [
+        ("/spec/unschedulable", Value::Null),
+        ("/spec/taints", json!([foreign_taint()])),
+        ("/metadata/labels", json!({})),
+    ] {
+        let mut now = seen.clone();
+        *now.pointer_mut(undo).unwrap() = value;
+        assert!(server::apply(&now, &patch(&seen)).is_err(), "{undo}");
     }
 }

@@ -1,0 +1,233 @@
+//! What was remembered, of other boots, other instances, and of what has been dealt with.
+
+use super::*;
+use NoticeKind::{RebalanceRecommendation, ScheduledMaintenance};
+
+const NOTHING: [&str; 0] = [];
+
+/// What was written down of a maintenance whose time is `deadline`, by another boot.
+fn before_the_reboot(deadline: Option<u64>) -> Memory {
+    let mut memory = memory("m", Phase::Drained, deadline);
+    memory.boot = Some("boot-0".into());
+    memory.notice.kind = ScheduledMaintenance;
+    memory.notice.action = InstanceAction::Reboot;
+    memory
+}
+
+/// A process that starts at `seconds` on a node with a memory, and hears a notice.
+fn restarted(
+    memory: Memory,
+    seconds: u64,
+    notice: Option<(&str, NoticeKind)>,
+) -> (Bench, Vec<String>) {
+    let mut bench = Bench::with(Policy::default().on(RebalanceRecommendation, Response::Cordon));
+    bench.seconds = seconds;
+    bench.on(Input::Started);
+    bench.on(identified("i-1"));
+    let mut effects = bench.on(recalled(Some(memory)));
+    if let Some((id, kind)) = notice {
+        let notice = bench.notice(id, kind, None);
+        effects.extend(bench.on(said(Signal::Raised(notice))));
+    }
+    effects.extend(bench.on(good()));
+    let names = names(&effects);
+    (bench, names)
+}
+
+#[test]
+fn a_node_that_is_back_from_its_reboot_is_released_while_the_event_stands_still() {
+    for deadline in [Some(100), None] {
+        let stands = Some(("m", ScheduledMaintenance));
+        let (mut bench, effects) = restarted(before_the_reboot(deadline), 200, stands);
+        assert_eq!(effects, ["release, settled"], "{deadline:?}");
+        assert_eq!(bench.life.state(), State::Standing);
+        assert_eq!(
+            names(&bench.on(ended("m", NoticeEnd::Completed))),
+            ["release"]
+        );
+        assert_eq!(bench.life.state(), State::Idle);
+    }
+}
+
+#[test]
+fn a_node_that_is_back_from_its_reboot_is_released_when_the_event_is_over() {
+    let (bench, effects) = restarted(before_the_reboot(Some(100)), 200, None);
+    assert_eq!(effects, ["release"]);
+    assert_eq!(bench.life.state(), State::Idle);
+}
+
+#[test]
+fn a_reboot_before_its_time_is_not_the_one_that_was_announced() {
+    let stands = Some(("m", ScheduledMaintenance));
+    let (bench, effects) = restarted(before_the_reboot(Some(300)), 200, stands);
+    assert_eq!(effects, ["quarantine Draining", "start"]);
+    assert_eq!(bench.life.state(), State::Draining);
+}
+
+#[test]
+fn the_boot_may_show_later_than_the_process_starts() {
+    // The kubelet has not reported anew: the node shows the boot of before.
+    let mut memory = before_the_reboot(Some(100));
+    memory.boot = Some(BOOT.into());
+    let (mut bench, effects) = restarted(memory, 200, Some(("m", ScheduledMaintenance)));
+    assert_eq!(effects, ["quarantine Drained"]);
+    let wake = bench.life.next_wake().unwrap();
+    bench.seconds = (wake - bench.start).as_secs();
+    assert_eq!(bench.seconds, 260);
+    assert_eq!(names(&bench.on(Input::Woken)), ["recall"]);
+    assert_eq!(
+        names(&bench.on(recalled(None))),
+        NOTHING,
+        "the same boot still"
+    );
+    bench.seconds += 60;
+    assert_eq!(names(&bench.on(Input::Woken)), ["recall"], "every minute");
+    let back = Recall::new(None, Some("boot-2".into()), true);
+    assert_eq!(
+        names(&bench.on(Input::Recalled(back))),
+        ["release, settled"]
+    );
+}
+
+#[test]
+fn what_was_dealt_with_is_not_dealt_with_again_by_the_next_process() {
+    for boot in [BOOT, "boot-0"] {
+        let mut memory = memory("r", Phase::Settled, None);
+        memory.boot = Some(boot.into());
+        memory.notice.kind = RebalanceRecommendation;
+        let stands = Some(("r", RebalanceRecommendation));
+        let (mut bench, effects) = restarted(memory, 10, stands);
+        assert_eq!(effects, NOTHING, "{boot}");
+        assert_eq!(bench.life.state(), State::Standing);
+        assert_eq!(names(&bench.on(ended("r", NoticeEnd::Passed))), ["release"]);
+    }
+}
+
+#[test]
+fn a_settled_memory_whose_notice_is_gone_is_forgotten() {
+    let (mut bench, effects) = restarted(memory("r", Phase::Settled, Some(300)), 10, None);
+    assert_eq!(
+        effects, NOTHING,
+        "it may be that it is not said at the moment"
+    );
+    bench.seconds = 190;
+    assert_eq!(names(&bench.on(Input::Woken)), ["release"]);
+    assert_eq!(bench.life.state(), State::Idle);
+}
+
+#[test]
+fn another_instance_s_settled_memory_settles_nothing() {
+    let mut memory = memory("r", Phase::Settled, None);
+    memory.instance = Some("i-0".into());
+    let stands = Some(("r", RebalanceRecommendation));
+    let (_, effects) = restarted(memory, 10, stands);
+    assert_eq!(effects, ["quarantine Cordoned"]);
+}
+
+#[test]
+fn an_interruption_after_what_was_dealt_with_is_drained() {
+    let mut memory = memory("r", Phase::Settled, None);
+    memory.notice.kind = RebalanceRecommendation;
+    let (mut bench, _) = restarted(memory, 10, Some(("r", RebalanceRecommendation)));
+    assert_eq!(
+        names(&bench.interrupt(130)),
+        ["quarantine Draining", "start"]
+    );
+}
+
+#[test]
+fn the_second_interruption_of_an_instance_that_came_back_is_drained_by_the_next_process() {
+    // The first was a hibernation; nobody released the node in between.
+    let (mut bench, _) = restarted(memory("spot", Phase::Drained, Some(100)), 4_000, None);
+    assert_eq!(
+        names(&bench.interrupt(4_120)),
+        ["quarantine Draining", "start"]
+    );
+    // A service whose time moves with every request tells the same one.
+    let mut bench = Bench::ready();
+    bench.life.memory = Some(memory("spot", Phase::Drained, Some(100)));
+    bench.seconds = 200;
+    assert_eq!(names(&bench.interrupt(320)), ["quarantine Drained"]);
+}
+
+#[test]
+fn a_remembered_deadline_is_read_by_the_source_s_clock() {
+    let mut bench = Bench::new();
+    bench.on(Input::Started);
+    // Ours is half a minute ahead: 80 by the right clock is 110 by ours.
+    bench.on(said(Signal::Clock(SignedDuration::from_secs(30))));
+    bench.on(identified("i-1"));
+    let effects = bench.on(recalled(Some(memory("spot", Phase::Draining, Some(80)))));
+    assert_eq!(ordered(&bench, &effects), Some(110));
+}
+
+#[test]
+fn an_expired_time_to_live_is_counted_from_the_first_process_on() {
+    let mut memory = memory("r", Phase::Cordoned, None); // since a minute before the start
+    memory.notice.kind = RebalanceRecommendation;
+    let (bench, effects) = restarted(memory, 0, Some(("r", RebalanceRecommendation)));
+    assert_eq!(effects, ["quarantine Cordoned"]);
+    let left = bench.life.next_wake().unwrap() - bench.start;
+    assert_eq!(left, Duration::from_secs(3_540));
+}
+
+#[test]
+fn a_lone_fact_that_became_known_later_has_nobody_look_at_the_node_again() {
+    let mut bench = Bench::ready();
+    let mut instance = Instance::new("i-1");
+    instance.zone = Some("eu-west-1a".into());
+    assert_eq!(
+        names(&bench.on(said(Signal::Identified(instance)))),
+        NOTHING
+    );
+    assert_eq!(bench.life.state(), State::Idle);
+}
+
+/// What was written down of a maintenance that this boot was draining for.
+fn under_way(deadline: u64) -> Memory {
+    let mut memory = memory("m", Phase::Draining, Some(deadline));
+    memory.notice.kind = ScheduledMaintenance;
+    memory
+}
+
+#[test]
+fn a_maintenance_that_was_cancelled_meanwhile_is_not_carried_on() {
+    let (mut bench, effects) = restarted(under_way(600), 10, None);
+    // It goes on until it is believed that nobody says it.
+    assert_eq!(effects, ["quarantine Draining", "start"]);
+    bench.seconds = 190;
+    assert_eq!(names(&bench.on(Input::Woken)), ["stop"]);
+}
+
+#[test]
+fn a_maintenance_that_was_put_off_meanwhile_waits_for_its_new_time() {
+    let mut bench = Bench::with(Policy::default());
+    bench.on(Input::Started);
+    bench.on(identified("i-1"));
+    bench.on(recalled(Some(under_way(600))));
+    let effects = bench.raise("m", ScheduledMaintenance, 172_800);
+    assert_eq!(names(&effects), ["stop"]);
+    bench.on(good());
+    assert_eq!(names(&bench.on(Input::DrainFinished)), ["release"]);
+    assert_eq!(bench.life.state(), State::Standing);
+    let wake = bench.life.next_wake().unwrap() - bench.start;
+    assert_eq!(wake, Duration::from_secs(172_800 - 900));
+}
+
+#[test]
+fn what_has_been_dealt_with_stays_so_while_another_notice_leads() {
+    // Back from the reboot; an interruption is heard of first.
+    let mut bench = Bench::with(Policy::default());
+    bench.seconds = 200;
+    bench.on(Input::Started);
+    bench.on(identified("i-1"));
+    bench.on(recalled(Some(before_the_reboot(Some(100)))));
+    bench.raise("asg", NoticeKind::AsgTermination, 900);
+    bench.on(Input::Quarantined);
+    let notice = bench.notice("m", ScheduledMaintenance, None);
+    assert_eq!(names(&bench.on(said(Signal::Raised(notice)))), NOTHING);
+    bench.on(good());
+    bench.on(Input::DrainFinished);
+    assert_eq!(names(&bench.on(cancelled("asg"))), ["release, settled"]);
+    assert_eq!(bench.life.state(), State::Standing);
+}

@@ -1,0 +1,197 @@
+//! The self-check of the links to a cluster.
+
+mod judge;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::{HeaderValue, Method, Request, header};
+use jiff::Timestamp;
+use spot_core::armed::{Finding, SelfCheck};
+use spot_core::node::{Phase, Quarantine};
+use spot_core::notice::{Instance, Notice, NoticeId, NoticeKind};
+use tokio::time::{Instant, timeout};
+
+use super::node::{get_request, patch_request};
+use super::pods::{METADATA, eviction, review};
+use super::{CallError, Cluster, escape, request};
+use crate::plan::Call;
+use crate::reply::Raw;
+use crate::taint::{self, NodePatch, QuarantineSettings};
+use judge::{Findings, Made};
+
+/// A check is over after this time, whatever happens. Four calls are waited for in
+/// [`SLOWEST`](super::SLOWEST) each.
+const LONGEST: Duration = Duration::from_secs(50);
+
+/// Proves the links from us to a node's pods: every call of an interruption, as a dry run. See
+/// [`Cluster::self_check`].
+///
+/// One check asks the API server four things, in this order:
+///
+/// | request | what it proves |
+/// |---|---|
+/// | GET of the node | the name, the connection, both certificates, the credentials; the node's `spec.providerID` is our instance |
+/// | PATCH of the node, `dryRun=All`, with the patch that a Spot interruption would bring | the quarantine: permission, admission policies and webhooks |
+/// | LIST of the node's pods, metadata only, `limit=1` | a pod to try |
+/// | POST of that pod's eviction, `dryRun` `All` | the eviction: permission, admission policies and webhooks |
+///
+/// Where there is no pod, or only the mirror of a static one, a `SelfSubjectAccessReview` takes
+/// the last one's place; where the eviction is answered with 403 it tells a missing right from a
+/// policy about that pod. A dry run goes through authorization and admission and is not kept
+/// (Kubernetes, API concepts, "Dry-run"). A node that is another machine's is not tried at all.
+///
+/// # What the verdicts mean
+/// *Holds*: the call would have been taken a moment ago. *Broken*: it was refused, and a notice
+/// now would fail there. *Unproven*: nothing was learnt, which is no fault: an earlier link is
+/// broken, somebody else wrote to the node at that moment, the API server was too busy, or a
+/// webhook serves no dry runs.
+///
+/// # Limits
+/// - One pod stands for all: a policy may treat another one, or another namespace, otherwise.
+///   What a policy or a webhook says about that one pod's eviction is therefore no proof of a
+///   broken link: it is unproven then. A pod that is held by its budget proves as much as any.
+/// - A `SelfSubjectAccessReview` knows authorization, and no admission.
+/// - An API server answers an expired client certificate with 401, and so it shows as
+///   [`Link::Credentials`]. [`Link::Certificate`] tells of one that is refused in the TLS
+///   handshake, as what stands before an API server may do.
+/// - A name that resolves to a dead address is [`Link::Connection`].
+/// - What a drain only reads (DaemonSets, budgets, watches) is not tried: it does without.
+///
+/// # Cost
+/// Four requests, five where an eviction is refused, which are counted in [`Cluster::requests`] and change nothing. A call
+/// that is not answered is given up as any other call is, and a 401 makes the client anew, as
+/// it does after any other call. The whole check takes less than a minute.
+///
+/// API server 1.36 takes the list from its cache, by node, after one small read of etcd. Older
+/// ones may look for the one pod through the cluster's pods in etcd: another reason not to check
+/// every few seconds.
+///
+/// [`Link::Certificate`]: spot_core::armed::Link::Certificate
+/// [`Link::Connection`]: spot_core::armed::Link::Connection
+/// [`Link::Credentials`]: spot_core::armed::Link::Credentials
+///
+/// # Example
+/// ```no_run
+/// use spot_core::armed::SelfCheck as _;
+///
+/// # async fn example(cluster: spot_drain::cluster::Cluster) {
+/// for finding in cluster.self_check("worker-1").check(None).await {
+///     println!("{finding}");
+/// }
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct KubeSelfCheck {
+    cluster: Cluster,
+    node: String,
+    settings: QuarantineSettings,
+}
+
+impl KubeSelfCheck {
+    pub(super) fn new(cluster: Cluster, node: String) -> Self {
+        Self {
+            cluster,
+            node,
+            settings: QuarantineSettings::default(),
+        }
+    }
+
+    /// The same check with other settings of the quarantine.
+    #[must_use]
+    pub fn with_settings(mut self, settings: QuarantineSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Tries one link after the other; `None` where the rest cannot be tried.
+    async fn try_all(&self, found: &mut Findings, instance: Option<&str>) -> Option<()> {
+        let answer = self.ask(found, get_request(&self.node)).await;
+        let node = found.identity(answer, &self.node, instance)?;
+
+        if let Some((patch, made)) = self.patch(&node, instance) {
+            let patch = patch_request(&self.node, patch, true);
+            let answer = self.ask(found, patch).await;
+            found.quarantine(answer, made)?;
+        }
+
+        let answer = self.ask(found, self.list()).await;
+        let pod = found.pods(answer)?.into_items().into_iter().next();
+        let Some(pod) = pod.filter(|pod| !pod.mirror) else {
+            let answer = self.ask(found, review("")).await;
+            return found.review(answer);
+        };
+        let call = Call {
+            namespace: pod.namespace,
+            name: pod.name,
+            pod: pod.uid,
+            grace: None,
+            dry_run: true,
+        };
+        // As patiently as a drain.
+        let answer = self.cluster.call_to_the_end(eviction(&call)).await;
+        match found.eviction(answer, &call)? {
+            Ok(()) => Some(()),
+            // A right that is missing, or a policy about this pod: the review knows rights alone.
+            Err(words) => {
+                let answer = self.ask(found, review(&call.namespace)).await;
+                found.refused(answer, &call, &words)
+            }
+        }
+    }
+
+    async fn ask(&self, found: &mut Findings, request: Request<Vec<u8>>) -> Result<Raw, CallError> {
+        let answer = self.cluster.call(request).await;
+        // A resolver that says nothing looks as a server that says nothing.
+        if matches!(answer, Err(CallError::Timeout(_))) && found.is_empty() {
+            found.name(self.cluster.look_up().await);
+        }
+        answer
+    }
+
+    /// The patch that a Spot interruption would bring, as far as it can be made.
+    fn patch(&self, node: &judge::Node, instance: Option<&str>) -> Option<(NodePatch, Made)> {
+        let nothing = || NodePatch::Merge(serde_json::json!({}));
+        match node {
+            judge::Node::Missing => None,
+            judge::Node::Unread => Some((nothing(), Made::Blindly)),
+            judge::Node::Read(node) => {
+                let patch = taint::quarantine(node, &wish(instance), &self.settings);
+                Some((patch.unwrap_or_else(nothing), Made::Really))
+            }
+        }
+    }
+
+    /// One pod of the node. Not from the API server's cache, which gives all of them.
+    fn list(&self) -> Request<Vec<u8>> {
+        let node = escape(&self.node);
+        let path = format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{node}&limit=1");
+        let mut list = request(Method::GET, &path, "application/json", Vec::new());
+        let metadata = HeaderValue::from_static(METADATA);
+        list.headers_mut().insert(header::ACCEPT, metadata);
+        list
+    }
+}
+
+/// What a Spot interruption would ask for. Its times matter to nobody.
+fn wish(instance: Option<&str>) -> Quarantine {
+    let id = NoticeId::new("self-check");
+    let notice = Notice::new(id, NoticeKind::SpotInterruption, Instant::now());
+    let mut wish = Quarantine::new(&notice, Phase::Draining, Timestamp::UNIX_EPOCH);
+    wish.deadline = Some(Timestamp::UNIX_EPOCH);
+    wish.instance = instance.map(Into::into);
+    wish
+}
+
+#[async_trait]
+impl SelfCheck for KubeSelfCheck {
+    async fn check(&self, instance: Option<Instance>) -> Vec<Finding> {
+        let instance = instance.as_ref().map(|i| i.id.as_str());
+        let mut found = Findings::at(self.cluster.server());
+        let tried = timeout(LONGEST, self.try_all(&mut found, instance)).await;
+        if tried.is_err() {
+            found.because(format!("not tried within {} s", LONGEST.as_secs()));
+        }
+        found.all()
+    }
+}

@@ -29,6 +29,7 @@ pub mod interruption;
 pub mod kills;
 pub mod kwok;
 pub mod lock;
+pub mod marks;
 pub mod metadata_mock;
 pub mod plain_http;
 pub mod ports;

@@ -18,6 +18,7 @@
 
 pub mod audit;
 pub mod certificates;
+pub mod chaos;
 pub mod clock;
 pub mod cluster;
 pub mod conformance;

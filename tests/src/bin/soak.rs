@@ -1,9 +1,12 @@
 //! What the tests do a few times, done many times.
 //!
 //! `cargo run -p spot-tests --bin soak -- kills --times 200 --seed N`
+//! `cargo run --release -p spot-tests --bin soak -- chaos --seeds 1000 --from N`
 
 use clap::{Parser, Subcommand};
-use spot_tests::{Error, Result, clock::wall_now, control_plane::ControlPlane, kills::Kills, rbac};
+use spot_tests::{
+    Error, Result, chaos::Hour, clock::wall_now, control_plane::ControlPlane, kills::Kills, rbac,
+};
 
 /// Soaks the shipping binary.
 #[derive(Parser)]
@@ -26,15 +29,49 @@ enum What {
         #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
         at_once: u8,
     },
+    /// Lives through hours of chaos in virtual time, on the simulators
+    Chaos {
+        /// How many hours, each of the next seed
+        #[arg(long, default_value_t = 1000)]
+        seeds: u64,
+        /// The first seed
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+    },
+}
+
+fn main() -> Result<()> {
+    match Soak::parse().what {
+        What::Kills {
+            times,
+            seed,
+            at_once,
+        } => kills(times, seed, usize::from(at_once)),
+        What::Chaos { seeds, from } => chaos(from, seeds),
+    }
+}
+
+fn chaos(from: u64, seeds: u64) -> Result<()> {
+    let mut sum = Hour::default();
+    let mut wrong = 0_u64;
+    for seed in from..from.saturating_add(seeds) {
+        match spot_tests::chaos::live(seed) {
+            Ok(hour) => sum += hour,
+            Err(story) => {
+                wrong += 1;
+                println!("{story}");
+            }
+        }
+    }
+    println!("{seeds} hours from seed {from}: {wrong} of them went wrong; {sum}");
+    if wrong > 0 {
+        return Err(Error::Usage(format!("{wrong} of {seeds} hours went wrong")));
+    }
+    Ok(())
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let What::Kills {
-        times,
-        seed,
-        at_once,
-    } = Soak::parse().what;
+async fn kills(times: usize, seed: Option<u64>, at_once: usize) -> Result<()> {
     let plane = ControlPlane::start().await?;
     rbac::allow_handlers(&plane.client("admin")?).await?;
     let seed = seed.unwrap_or_else(|| wall_now().as_second().unsigned_abs());
@@ -42,7 +79,7 @@ async fn main() -> Result<()> {
     let kills = Kills {
         times,
         seed,
-        at_once: usize::from(at_once),
+        at_once,
     };
     let rounds = kills.run(&plane, |round| println!("{round}")).await?;
     let wrong = rounds

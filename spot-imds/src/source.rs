@@ -337,7 +337,6 @@ impl ImdsSource {
             Ok(reply) => self.answered(index, reply, now),
             Err(error) => {
                 let failure = self.failure(index, &error, false);
-                self.readers.unheard(self.paths[index].kind);
                 self.paths[index].failed(failure, now);
                 Vec::new()
             }

@@ -9,20 +9,26 @@ use tokio::time::Instant;
 /// nothing for a while; EC2's own announcements are there until they are over.
 pub const ABSENT: Duration = Duration::from_secs(180);
 
-/// Since when it has been absent, if it is.
+/// The most that counts between two readings: what lies between is not known where the service did
+/// not answer.
+const GAP: Duration = Duration::from_secs(60);
+
+/// For how long it has been seen to be absent, and when last, if it is.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Absence(Option<Instant>);
+pub(super) struct Absence(Option<(Instant, Duration)>);
 
 impl Absence {
-    /// It is there, or could not be looked for.
+    /// It is there.
     pub(super) fn ended(&mut self) {
         self.0 = None;
     }
 
     /// It is not there at `now`: has that been so for long enough?
     pub(super) fn lasts(&mut self, now: Instant) -> bool {
-        let since = *self.0.get_or_insert(now);
-        now.saturating_duration_since(since) >= ABSENT
+        let (last, seen) = self.0.unwrap_or((now, Duration::ZERO));
+        let seen = seen + now.saturating_duration_since(last).min(GAP);
+        self.0 = Some((now, seen));
+        seen >= ABSENT
     }
 
     /// Whether it was absent when last looked.
@@ -35,14 +41,27 @@ impl Absence {
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     #[test]
-    fn it_is_believed_after_three_minutes_without_a_break() {
+    fn it_is_believed_when_it_was_seen_for_three_minutes_without_a_break() {
         let start = Instant::now();
         let mut absence = Absence::default();
-        assert!(!absence.lasts(start) && absence.is_so());
-        assert!(!absence.lasts(start + ABSENT / 2));
+        for seconds in (0..180).step_by(5) {
+            assert!(!absence.lasts(start + SECOND * seconds), "{seconds}");
+        }
+        assert!(absence.is_so() && absence.lasts(start + 180 * SECOND));
         absence.ended();
-        assert!(!absence.is_so() && !absence.lasts(start + ABSENT));
-        assert!(absence.lasts(start + 2 * ABSENT));
+        assert!(!absence.is_so() && !absence.lasts(start + 181 * SECOND));
+    }
+
+    #[test]
+    fn time_in_which_nothing_was_heard_counts_for_little() {
+        let start = Instant::now();
+        let mut absence = Absence::default();
+        for minutes in [0, 5, 10] {
+            assert!(!absence.lasts(start + 60 * minutes * SECOND), "{minutes}");
+        }
+        assert!(absence.lasts(start + 900 * SECOND));
     }
 }

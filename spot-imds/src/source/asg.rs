@@ -41,11 +41,6 @@ impl AsgTermination {
         }
         heard
     }
-
-    /// No usable reply.
-    pub(super) fn unheard(&mut self) {
-        self.wavers = false;
-    }
 }
 
 #[cfg(test)]

@@ -27,13 +27,6 @@ struct Known {
 }
 
 impl Interruption {
-    /// No usable reply.
-    pub(super) fn unheard(&mut self) {
-        if let Some(known) = &mut self.0 {
-            known.absence.ended();
-        }
-    }
-
     /// A reply.
     pub(super) fn heed(&mut self, body: Option<&[u8]>, at: &Moment) -> Heard {
         let mut heard = Heard::default();
@@ -203,7 +196,7 @@ mod tests {
         let late = dated(now, 119, "2026-01-01T00:01:59Z");
         assert_eq!(known.heed(None, &late), Heard::default());
         assert_eq!(known.read(&notice, &late), None);
-        for seconds in [120, 200, 299] {
+        for seconds in [120, 170, 220, 270, 298] {
             let over = dated(now, seconds, "2026-01-01T00:02:00Z");
             assert_eq!(known.heed(None, &over), Heard::default(), "{seconds}");
         }

@@ -63,16 +63,8 @@ impl Maintenance {
             Ok(None) => {}
             Err(error) => heard.malformed = Some(error),
         }
-        self.unheard();
-        heard
-    }
-
-    /// No usable list.
-    pub(super) fn unheard(&mut self) {
         self.in_doubt = false;
-        for known in self.standing.values_mut() {
-            known.absence.ended();
-        }
+        heard
     }
 
     fn heed_event(&mut self, event: &ScheduledEvent, at: &Moment, heard: &mut Heard) {

@@ -37,25 +37,11 @@ impl Readers {
             // A kind that came into the vocabulary after this was written.
             _ => Heard::default(),
         };
-        if heard.malformed.is_some() {
-            self.unheard(kind);
-        }
         self.log_unknown(kind, heard.unknown.as_deref(), at.received);
         if let Some(clock) = self.ahead.heed(at) {
             heard.signals.insert(0, clock);
         }
         heard
-    }
-
-    /// The path of this kind gave no usable reply: whether something is absent is not known.
-    pub(super) fn unheard(&mut self, kind: NoticeKind) {
-        match kind {
-            NoticeKind::SpotInterruption => self.interruption.unheard(),
-            NoticeKind::AsgTermination => self.asg.unheard(),
-            NoticeKind::ScheduledMaintenance => self.maintenance.unheard(),
-            NoticeKind::RebalanceRecommendation => self.rebalance.unheard(),
-            _ => {}
-        }
     }
 
     fn log_unknown(&mut self, kind: NoticeKind, word: Option<&str>, now: Instant) {
@@ -79,7 +65,6 @@ impl Readers {
 
 #[cfg(test)]
 mod tests {
-    use super::super::heard::tests::short;
     use super::super::moment::tests::{SECOND, at, dated};
     use super::*;
     use spot_core::notice::Signal;
@@ -103,22 +88,5 @@ mod tests {
             panic!("{heard:?}")
         };
         assert_eq!(notice.deadline.unwrap().remaining(start), 120 * SECOND);
-    }
-
-    #[test]
-    fn what_is_absent_between_failures_is_not_absent_for_long() {
-        let start = Instant::now();
-        let kind = NoticeKind::RebalanceRecommendation;
-        let mut readers = Readers::default();
-        let now = |seconds| dated(start, seconds, "2026-01-01T00:10:00Z");
-        let body = br#"{"noticeTime":"2026-01-01T00:00:00Z"}"#;
-        readers.heed(kind, Some(body), &now(0));
-        readers.heed(kind, None, &now(10));
-        readers.unheard(kind);
-        assert_eq!(short(&readers.heed(kind, None, &now(200))), [""; 0]);
-        assert_eq!(short(&readers.heed(kind, Some(b"{"), &now(300))), [""; 0]);
-        assert_eq!(short(&readers.heed(kind, None, &now(400))), [""; 0]);
-        let passed = ["passed rebalance-recommendation"];
-        assert_eq!(short(&readers.heed(kind, None, &now(580))), passed);
     }
 }

@@ -33,13 +33,6 @@ struct Known {
 }
 
 impl Rebalance {
-    /// No usable reply.
-    pub(super) fn unheard(&mut self) {
-        if let Some(known) = &mut self.0 {
-            known.absence.ended();
-        }
-    }
-
     /// Whether one stands.
     pub(super) fn stands(&self) -> bool {
         self.0.is_some()
@@ -180,7 +173,9 @@ mod tests {
         assert_eq!(reader.misses(20), Heard::default());
         let at = dated(reader.1, 30, "2026-01-01T12:10:30Z");
         assert!(reader.0.heed(Some(b"<html>"), &at).malformed.is_some());
-        assert_eq!(reader.misses(199), Heard::default());
+        for seconds in [70, 120, 170, 199] {
+            assert_eq!(reader.misses(seconds), Heard::default(), "{seconds}");
+        }
         assert!(reader.0.stands());
         let passed = ["passed rebalance-recommendation"];
         assert_eq!(short(&reader.misses(200)), passed);

@@ -27,7 +27,7 @@ pub enum Input {
     Quarantined,
     /// The drain returned.
     DrainFinished,
-    /// The time asked for by [`Lifecycle::next_wake`] has come.
+    /// The time asked for by [`Lifecycle::next_wake`](super::Lifecycle::next_wake) has come.
     Woken,
 }
 

@@ -142,7 +142,7 @@ impl ImdsClient {
     /// # Errors
     /// [`ImdsError`].
     pub async fn instance_id(&self) -> Result<Option<String>, ImdsError> {
-        self.read("instance-id", decode::value).await
+        self.read("instance-id", decode::instance_id).await
     }
 
     /// How this instance was bought: `spot`, `on-demand`, …

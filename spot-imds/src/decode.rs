@@ -98,10 +98,34 @@ pub fn value(body: &[u8]) -> Result<String, DecodeError> {
     }
 }
 
+/// Reads an instance-id: a plain value that begins with `i-`, as all of EC2's do (EC2 User Guide,
+/// "Resource IDs"). It is believed for the life of a process, so that a word from something in
+/// between must be none.
+///
+/// # Errors
+/// [`DecodeError::Empty`] and [`DecodeError::Value`].
+pub fn instance_id(body: &[u8]) -> Result<String, DecodeError> {
+    let id = value(body)?;
+    match id.strip_prefix("i-") {
+        Some(number) if !number.is_empty() => Ok(id),
+        _ => Err(DecodeError::Value {
+            quoted: excerpt(body.trim_ascii()),
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_word_from_something_in_between_is_no_instance_id() {
+        assert_eq!(instance_id(b" i-0123 \n").unwrap(), "i-0123");
+        for body in [&b"null"[..], b"i-", b"ok", b"[]", b"<html>", b""] {
+            assert!(instance_id(body).is_err(), "{body:?}");
+        }
+    }
 
     #[test]
     fn plain_values_are_one_short_word() {

@@ -94,7 +94,7 @@ async fn a_service_that_is_away_is_said_once_then_every_few_minutes_then_its_end
     listen(&mut source, HOUR).await;
     let more = lines.taken();
     assert!((11..=12).contains(&more.len()), "{more:#?}");
-    fake.all(&Answer::ok("x"));
+    fake.all(&Answer::ok("i-1"));
     fake.unset("token");
     fake.quiet();
     listen(&mut source, HOUR).await;

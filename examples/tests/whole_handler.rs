@@ -16,6 +16,7 @@ fn its_observer_hears_of_everything() {
             "  0.0 s  we run on i-0123456789abcdef0
   0.0 s  notices can be heard
   0.0 s  spot-1 is that instance
+  6.8 s  a notice now would be acted on
  10.0 s  spot-interruption: terminate in 120 s; drain
  10.0 s  drain for spot-interruption
  10.0 s  node cordoned and tainted (Draining)

@@ -59,6 +59,7 @@ pub struct HandlerBuilder {
     node: Arc<dyn NodeControl>,
     check: Arc<dyn SelfCheck>,
     check_interval: Option<Duration>,
+    seed: Option<u64>,
     drainer: Arc<dyn Drainer>,
     observers: Vec<Arc<dyn Observer>>,
     policy: Policy,
@@ -112,6 +113,14 @@ impl HandlerBuilder {
     #[must_use]
     pub fn node(mut self, node: impl NodeControl + 'static) -> Self {
         self.node = Arc::new(node);
+        self
+    }
+
+    /// Makes the times of the self-checks the same in every run. Unless set they differ from
+    /// process to process, so that a group of nodes does not ask together.
+    #[must_use]
+    pub fn jitter_seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
         self
     }
 
@@ -171,6 +180,7 @@ impl Handler {
             node: Arc::new(NoNode),
             check: Arc::new(NoNode),
             check_interval: Some(SELF_CHECK_INTERVAL),
+            seed: None,
             drainer: Arc::new(drainer),
             observers: Vec::new(),
             policy: Policy::default(),
@@ -240,7 +250,7 @@ impl Driver {
         Self {
             lifecycle: Lifecycle::new(parts.policy, names),
             node: NodeWriter::start(parts.node),
-            checks: SelfChecks::new(parts.check, parts.check_interval, Instant::now()),
+            checks: SelfChecks::new(parts.check, parts.check_interval, parts.seed),
             drainer: parts.drainer,
             observers: parts.observers,
             clock: parts.clock,

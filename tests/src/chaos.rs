@@ -214,6 +214,7 @@ impl Stage {
             .policy(self.plot.policy.clone())
             .node(cluster.node(NODE))
             .self_check(cluster.self_check(NODE))
+            .jitter_seed(self.seed ^ life as u64)
             .clock(self.clock.skewed(self.plot.skew))
             .observer(Writer {
                 diary: self.diary.clone(),

@@ -50,6 +50,9 @@ impl Observer for Printer {
                 }
                 _ => "notices can be heard".to_owned(),
             },
+            Occurrence::Checked(armed) if armed.is_armed() => {
+                "a notice now would be acted on".to_owned()
+            }
             // Both clocks show the same here.
             Occurrence::Clock { .. } => return,
             Occurrence::NoticeRaised { notice, response } => {
@@ -137,6 +140,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             .node(cluster.node(NODE))
             // Proves from time to time that a notice would be acted on.
             .self_check(cluster.self_check(NODE))
+            .jitter_seed(13)
             .observer(Printer {
                 start,
                 drained: Arc::clone(&drained),

@@ -33,8 +33,13 @@ pub(super) struct SelfChecks {
 
 impl SelfChecks {
     /// Checks from time to time; never, without an interval.
-    pub(super) fn new(check: Arc<dyn SelfCheck>, interval: Option<Duration>, now: Instant) -> Self {
-        let (place, interval) = (place(), interval.map(|interval| interval.min(HORIZON)));
+    pub(super) fn new(
+        check: Arc<dyn SelfCheck>,
+        interval: Option<Duration>,
+        seed: Option<u64>,
+    ) -> Self {
+        let now = Instant::now();
+        let (place, interval) = (place(seed), interval.map(|interval| interval.min(HORIZON)));
         Self {
             // Not before the sources have had time to be heard.
             due: interval.map(|interval| now + FIRST.min(interval).mul_f64(0.2 + 0.8 * place)),
@@ -71,10 +76,14 @@ impl SelfChecks {
     }
 }
 
-/// A number from 0 to 1 that differs from process to process.
-fn place() -> f64 {
-    let any = RandomState::new().hash_one(0_u8) >> 32;
-    f64::from(u32::try_from(any).unwrap_or_default()) / f64::from(u32::MAX)
+/// A number from 0 to 1: the seed's, or one that differs from process to process.
+fn place(seed: Option<u64>) -> f64 {
+    // The multiplier spreads small seeds (Knuth, multiplicative hashing).
+    let any = seed.map_or_else(
+        || RandomState::new().hash_one(0_u8),
+        |seed| seed.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+    );
+    f64::from(u32::try_from(any >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }
 
 fn failed(reason: String) -> Finding {

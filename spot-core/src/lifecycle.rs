@@ -325,9 +325,10 @@ impl Lifecycle {
             return None;
         };
         let rebooted = boot.is_some() && memory.boot.is_some() && memory.boot != *boot;
-        let done = memory.phase == Phase::Settled
-            || (rebooted && is_done_by_a_boot(&self.remembered_notice(memory, now), now));
-        let another = is_another(&self.remembered_notice(memory, now), standing);
+        let remembered = self.remembered_notice(memory, now);
+        let done =
+            memory.phase == Phase::Settled || (rebooted && is_done_by_a_boot(&remembered, now));
+        let another = is_another(&remembered, standing);
         (self.is_of_this_instance(memory) && !another && done).then(|| memory.notice.id.clone())
     }
 

@@ -31,8 +31,6 @@ use crate::{
     wait::wait_until,
 };
 
-/// The node's annotation with what handlers remember.
-const MEMORY: &str = "spot-interrupt-handler/memory";
 /// What the notice leaves, and how long after that a round is given up.
 const LEFT: Duration = Duration::from_secs(60);
 const LATE: Duration = Duration::from_secs(10);

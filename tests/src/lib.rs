@@ -32,6 +32,7 @@ pub mod kwok;
 pub mod lock;
 pub mod marks;
 pub mod metadata_mock;
+pub mod metadata_sim;
 pub mod plain_http;
 pub mod ports;
 pub mod process;

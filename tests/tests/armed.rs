@@ -7,19 +7,18 @@ use std::{path::PathBuf, time::Duration};
 use jiff::SignedDuration;
 use serde_json::json;
 use spot_core::sim::Fault;
-use spot_imds::sim::{FaultRule, Imds, Server, SharedImds};
+use spot_imds::sim::FaultRule;
 use spot_tests::{
     Result,
-    clock::wall_now,
     cluster::{Cluster, Node, NodeSpec, Workload},
     control_plane::ControlPlane,
     error::Context as _,
     handler::{Flags, Handler},
+    metadata_sim::MetadataSim,
     plain_http, ports, rbac,
     scratch::Scratch,
     wait::wait_until,
 };
-use tokio::task::JoinSet;
 
 /// Between two checks. What a busy machine takes comes on top of it.
 const INTERVAL: &str = "2s";
@@ -30,12 +29,10 @@ struct Stage {
     plane: &'static ControlPlane,
     cluster: Cluster,
     node: Node,
-    imds: SharedImds,
-    url: String,
+    metadata: MetadataSim,
     user: String,
     scratch: Scratch,
     port: u16,
-    _serving: JoinSet<()>,
 }
 
 impl Stage {
@@ -45,23 +42,14 @@ impl Stage {
         let cluster = Cluster::create(&admin, "armed").await?;
         let node = cluster.add_node(&spec).await?;
         cluster.deploy_on(&node, &Workload::new("web", 1)).await?;
-        let imds = Imds::builder().instance(&node.instance_id);
-        let imds = imds.wall_clock(wall_now()).build().shared();
-        let server = Server::bind(imds.clone(), ([127, 0, 0, 1], 0).into());
-        let server = server.context("serve metadata")?;
-        let url = server.url();
-        let mut serving = JoinSet::new();
-        serving.spawn(server.run(std::future::pending()));
         let stage = Self {
             user: plane.take_plain_user()?,
             scratch: Scratch::new("armed")?,
             port: ports::free_port()?,
+            metadata: MetadataSim::of(&node.instance_id)?,
             plane,
             cluster,
             node,
-            imds,
-            url,
-            _serving: serving,
         };
         stage.allow_all_but(None).await?;
         stage.write_token(&stage.token()?)?;
@@ -109,7 +97,7 @@ impl Stage {
         kubeconfig["users"][0]["user"] = json!({"tokenFile": self.token_file()});
         let file = self.scratch.path().join("kubeconfig");
         std::fs::write(&file, kubeconfig.to_string()).context("write the kubeconfig")?;
-        let flags = Flags::run(&self.node.name, &file, &self.url)
+        let flags = Flags::run(&self.node.name, &file, &self.metadata.url)
             .with("--self-check-interval", INTERVAL)
             .with("--listen", &format!("127.0.0.1:{}", self.port));
         Handler::start(&flags).await
@@ -198,7 +186,7 @@ async fn a_hop_limit_too_low_is_named_until_it_is_raised() -> Result<()> {
     let stage = Stage::new(NodeSpec::spot("a")).await?;
     // The reply with the token does not come through; the rest would.
     let black_hole = FaultRule::new(Fault::BlackHole).on("/latest/api/token");
-    stage.imds.fault(black_hole);
+    stage.metadata.imds.fault(black_hole);
     let handler = stage.handler().await?;
     stage
         .health(
@@ -206,7 +194,7 @@ async fn a_hop_limit_too_low_is_named_until_it_is_raised() -> Result<()> {
             &["imds cannot be heard", "http-put-response-hop-limit"],
         )
         .await?;
-    stage.imds.with(|imds, _| imds.clear_faults());
+    stage.metadata.imds.with(|imds, _| imds.clear_faults());
     stage.armed(&handler).await?;
     stage.logged(&handler, "notices").await?;
     stage.cluster.delete().await
@@ -219,7 +207,7 @@ async fn a_clock_that_is_off_is_named_until_it_is_set() -> Result<()> {
     stage.armed(&handler).await?;
     let skew = |by| {
         let by = SignedDuration::from_mins(by);
-        stage.imds.with(|imds, _| imds.set_date_skew(by));
+        stage.metadata.imds.with(|imds, _| imds.set_date_skew(by));
     };
     skew(-3);
     stage

@@ -33,8 +33,8 @@ pub(super) struct Standing {
     /// It has been acted on and goes back to waiting no more.
     begun: bool,
     settled: bool,
-    /// It was told from when on it is acted on.
-    told: Option<Instant>,
+    /// It was told that it waits.
+    told: bool,
 }
 
 impl Standing {
@@ -162,7 +162,7 @@ impl Notices {
             said_by,
             begun: false,
             settled: false,
-            told: None,
+            told: false,
             notice,
         };
         self.all.insert(standing.notice.id.clone(), standing);
@@ -227,8 +227,8 @@ impl Notices {
                     standing.settled = true;
                     changes.push(Change::Expired(id.clone()));
                 }
-                Due::Waits(until) if standing.told.is_none() => {
-                    standing.told = Some(until);
+                Due::Waits(until) if !standing.told => {
+                    standing.told = true;
                     changes.push(Change::Waits(standing.notice.clone(), until));
                 }
                 _ => {}

@@ -6,10 +6,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use spot_core::node::Memory;
 
-use super::MEMORY;
-use crate::{audit::Request, cluster::Node, figures::between};
+use crate::{
+    audit::Request,
+    cluster::Node,
+    figures::between,
+    marks::{MEMORY, TAINT},
+};
 
-const TAINT: &str = "spot-interrupt-handler/interruption";
 /// A taint of the fixture's spot nodes, which is not ours.
 const FOREIGN: &str = "spotInstance";
 const EXCLUDED: &str = "node.kubernetes.io/exclude-from-external-load-balancers";

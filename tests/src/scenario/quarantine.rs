@@ -31,11 +31,9 @@ use super::{
 use crate::{
     Error, Result,
     cluster::{Budget, Node, NodeSpec, Workload},
+    marks::TAINT,
     wait::wait_until,
 };
-
-/// The key of our taint.
-pub(super) const TAINT: &str = "spot-interrupt-handler/interruption";
 
 /// The taints of a node whose key starts so.
 pub(super) async fn taints(stage: &Stage, node: &Node, key: &str) -> Result<Vec<Taint>> {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     Handling, Stage,
-    quarantine::{TAINT, is_cordoned, taints},
+    quarantine::{is_cordoned, taints},
     script::{Rule, Script},
     secs,
     stage::Rights,
@@ -23,6 +23,7 @@ use crate::{
     control_plane::ControlPlane,
     handler::{Flags, Handler},
     interruption::Interruption,
+    marks::TAINT,
     wait::wait_until,
 };
 

@@ -5,7 +5,7 @@ use spot_drain::{cluster::Cluster as Connection, report::PodOutcome};
 
 use super::{
     Handling, Stage,
-    quarantine::{TAINT, is_cordoned, taints},
+    quarantine::{is_cordoned, taints},
     script::{Rule, Script, answer},
     secs,
     stage::Rights,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Error, Result, cluster::Workload, control_plane::ControlPlane, error::Context as _,
-    scratch::Scratch,
+    marks::TAINT, scratch::Scratch,
 };
 
 pub(super) async fn without_the_right_to_evict_it_says_so_soon(stage: &Stage) -> Result<()> {

@@ -1,9 +1,9 @@
 //! Scheduled maintenance: taken back, and with a reboot.
 
 use spot_imds::sim::Announcement;
-use spot_tests::{Result, marks::Marks};
+use spot_tests::{Result, marks::Marks, metadata_sim::MetadataSim};
 
-use crate::stage::{A_WHILE, Metadata, Stage, said, says, secs};
+use crate::stage::{A_WHILE, Stage, said, says, secs};
 
 const KIND: &str = "scheduled-maintenance";
 
@@ -14,7 +14,7 @@ fn reboot() -> Announcement {
 #[tokio::test]
 async fn maintenance_that_is_cancelled_gives_the_node_back() -> Result<()> {
     let stage = Stage::new("cancelled").await?;
-    let metadata = Metadata::of(&stage.node.instance_id)?;
+    let metadata = MetadataSim::of(&stage.node.instance_id)?;
     let event = metadata.imds.announce(reboot().left(secs(600)));
     let handler = stage.handler(&metadata.url, &[]).await?;
     let drained = |marks: &Marks| marks.is(KIND, "drained");
@@ -37,7 +37,7 @@ async fn maintenance_that_is_cancelled_gives_the_node_back() -> Result<()> {
 #[tokio::test]
 async fn maintenance_in_weeks_is_cancelled_without_a_trace() -> Result<()> {
     let stage = Stage::new("weeks").await?;
-    let metadata = Metadata::of(&stage.node.instance_id)?;
+    let metadata = MetadataSim::of(&stage.node.instance_id)?;
     let event = metadata.imds.announce(reboot());
     let handler = stage.handler(&metadata.url, &[]).await?;
     says(&handler, "the notice waits for its time").await?;
@@ -49,7 +49,7 @@ async fn maintenance_in_weeks_is_cancelled_without_a_trace() -> Result<()> {
 }
 
 /// A drain for a reboot in a few seconds, the reboot, and the handler that comes up after it.
-async fn rebooted(stage: &Stage, metadata: &Metadata) -> Result<spot_tests::handler::Handler> {
+async fn rebooted(stage: &Stage, metadata: &MetadataSim) -> Result<spot_tests::handler::Handler> {
     let before = stage.handler(&metadata.url, &[]).await?;
     let drained = |marks: &Marks| marks.memory["phase"] == "drained";
     stage
@@ -68,7 +68,7 @@ async fn rebooted(stage: &Stage, metadata: &Metadata) -> Result<spot_tests::hand
 #[tokio::test]
 async fn a_node_that_is_back_from_its_reboot_is_given_back_and_not_drained_again() -> Result<()> {
     let stage = Stage::new("reboot").await?;
-    let metadata = Metadata::of(&stage.node.instance_id)?;
+    let metadata = MetadataSim::of(&stage.node.instance_id)?;
     let event = metadata.imds.announce(reboot().left(secs(4)));
     let after = rebooted(&stage, &metadata).await?;
     // EC2 shows the event for a while after the reboot.
@@ -96,7 +96,7 @@ async fn a_node_that_is_back_from_its_reboot_is_given_back_and_not_drained_again
 async fn a_node_that_somebody_else_had_cordoned_stays_cordoned_after_its_reboot() -> Result<()> {
     let stage = Stage::new("foreign-cordon").await?;
     stage.cluster.cordon(&stage.node.name, true).await?;
-    let metadata = Metadata::of(&stage.node.instance_id)?;
+    let metadata = MetadataSim::of(&stage.node.instance_id)?;
     metadata.imds.announce(reboot().left(secs(4)));
     let _after = rebooted(&stage, &metadata).await?;
     let free = |marks: &Marks| marks.cordoned && marks.taints.is_empty() && !marks.excluded;

@@ -9,9 +9,10 @@ use spot_tests::{
     audit::tally,
     cluster::{Budget, NodeSpec, Workload},
     marks::Marks,
+    metadata_sim::MetadataSim,
 };
 
-use crate::stage::{A_WHILE, Metadata, Stage, said, says, secs};
+use crate::stage::{A_WHILE, Stage, said, says, secs};
 
 const SPOT: &str = "spot-interruption";
 
@@ -25,7 +26,7 @@ async fn a_process_that_starts_anew_converges_from_every_state() -> Result<()> {
     let web = Workload::new("web", 1);
     stage.cluster.budget(&web, Budget::MinAvailable(1)).await?;
     stage.cluster.wait_budget("web", 0).await?;
-    let metadata = Metadata::of(&stage.node.instance_id)?;
+    let metadata = MetadataSim::of(&stage.node.instance_id)?;
     let on = [("--on", "rebalance-recommendation=cordon,min-age=0s")];
     let start = || stage.handler(&metadata.url, &on);
     let node = &stage.node;
@@ -94,7 +95,7 @@ async fn a_node_name_that_another_instance_has_now_is_given_back_and_not_drained
     let stage = Stage::new("reused").await?;
     let memory = left_behind("i-0fedcba9876543210", &stage.node.boot_id);
     stage.cluster.leave(&stage.node, SPOT, &memory).await?;
-    let metadata = Metadata::of(&stage.node.instance_id)?;
+    let metadata = MetadataSim::of(&stage.node.instance_id)?;
     let handler = stage.handler(&metadata.url, &[]).await?;
     stage
         .cluster
@@ -111,7 +112,7 @@ async fn an_instance_that_was_stopped_and_started_is_given_back_and_not_drained(
     let memory = left_behind(&stage.node.instance_id, &stage.node.boot_id);
     stage.cluster.leave(&stage.node, SPOT, &memory).await?;
     stage.cluster.reboot(&stage.node, "started-again").await?;
-    let metadata = Metadata::of(&stage.node.instance_id)?;
+    let metadata = MetadataSim::of(&stage.node.instance_id)?;
     let handler = stage.handler(&metadata.url, &[]).await?;
     stage
         .cluster
@@ -135,7 +136,7 @@ async fn two_handlers_of_one_node_do_no_harm() -> Result<()> {
     let stage = Stage::with("rollout", NodeSpec::spot("doomed")).await?;
     let web = Workload::new("more", 8);
     stage.cluster.deploy_on(&stage.node, &web).await?;
-    let metadata = Metadata::of(&stage.node.instance_id)?;
+    let metadata = MetadataSim::of(&stage.node.instance_id)?;
     let mark = stage.plane.audit().mark();
     let one = stage.handler(&metadata.url, &[]).await?;
     let two = stage.handler(&metadata.url, &[]).await?;

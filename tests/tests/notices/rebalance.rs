@@ -2,16 +2,16 @@
 
 use spot_core::notice::InstanceAction;
 use spot_imds::sim::Announcement;
-use spot_tests::{Result, marks::Marks};
+use spot_tests::{Result, marks::Marks, metadata_sim::MetadataSim};
 
-use crate::stage::{A_WHILE, Metadata, Stage, said, says, secs};
+use crate::stage::{A_WHILE, Stage, said, says, secs};
 
 const KIND: &str = "rebalance-recommendation";
 
 #[tokio::test]
 async fn an_interruption_after_a_recommendation_takes_over() -> Result<()> {
     let stage = Stage::new("superseded").await?;
-    let metadata = Metadata::of(&stage.node.instance_id)?;
+    let metadata = MetadataSim::of(&stage.node.instance_id)?;
     metadata.imds.announce(Announcement::rebalance());
     let on = [("--on", "rebalance-recommendation=cordon,min-age=0s")];
     let handler = stage.handler(&metadata.url, &on).await?;
@@ -37,7 +37,7 @@ async fn an_interruption_after_a_recommendation_takes_over() -> Result<()> {
 #[tokio::test]
 async fn a_recommendation_that_nothing_follows_gives_the_node_back_for_good() -> Result<()> {
     let stage = Stage::new("expires").await?;
-    let metadata = Metadata::of(&stage.node.instance_id)?;
+    let metadata = MetadataSim::of(&stage.node.instance_id)?;
     metadata.imds.announce(Announcement::rebalance());
     let on = [("--on", "rebalance-recommendation=cordon,min-age=0s,ttl=8s")];
     let first = stage.handler(&metadata.url, &on).await?;

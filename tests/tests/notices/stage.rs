@@ -1,20 +1,15 @@
 //! A node with a pod on it, room elsewhere, and a handler that hears what a test says.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::Value;
-use spot_imds::sim::{Imds, Server, SharedImds};
 use spot_tests::{
     Result,
-    clock::wall_now,
     cluster::{Cluster, Node, NodeSpec, Workload},
     control_plane::ControlPlane,
-    error::Context as _,
     handler::{Flags, Handler},
     rbac,
 };
-use tokio::task::JoinSet;
 
 /// Loose: the machine may be busy with other tests.
 pub(crate) const A_WHILE: Duration = Duration::from_secs(60);
@@ -86,32 +81,4 @@ pub(crate) fn said(handler: &Handler, message: &str) -> usize {
         .iter()
         .filter(|line| line["message"] == message)
         .count()
-}
-
-/// The metadata simulator on a port, for what AWS's own mock cannot play.
-pub(crate) struct Metadata {
-    pub(crate) imds: SharedImds,
-    pub(crate) url: String,
-    /// Ends with this.
-    _serving: JoinSet<()>,
-}
-
-impl Metadata {
-    pub(crate) fn of(instance_id: &str) -> Result<Self> {
-        let imds = Imds::builder()
-            .instance(instance_id)
-            .wall_clock(wall_now())
-            .build()
-            .shared();
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = Server::bind(imds.clone(), address).context("serve metadata")?;
-        let url = server.url();
-        let mut serving = JoinSet::new();
-        serving.spawn(server.run(std::future::pending()));
-        Ok(Self {
-            imds,
-            url,
-            _serving: serving,
-        })
-    }
 }

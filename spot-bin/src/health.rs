@@ -1,15 +1,71 @@
-//! Health over HTTP: `/healthz` (alive) and `/readyz` (would a notice now be acted on?).
+//! Health over HTTP: `/healthz` (does it go on?), `/readyz` (would a notice now be acted on?) and
+//! `/metrics`.
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::get;
 use spot_core::lifecycle::Readiness;
+use spot_core::metrics::prometheus_client::registry::Registry;
+use spot_core::metrics::{self, HandlerMetrics};
+use spot_core::pulse::Pulse;
+use spot_drain::metrics::DrainMetrics;
+use spot_imds::metrics::ImdsMetrics;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// A loop that has not turned for so long stands still: twice the longest poll interval, and what
+/// a request may take.
+const STALE: Duration = Duration::from_secs(130);
+
+/// What is counted, and the page that shows it.
+pub(crate) struct Metrics {
+    pub(crate) registry: Registry,
+    pub(crate) handler: HandlerMetrics,
+    pub(crate) imds: ImdsMetrics,
+    pub(crate) drain: DrainMetrics,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::default();
+        Self {
+            handler: HandlerMetrics::register(&mut registry, env!("CARGO_PKG_VERSION")),
+            imds: ImdsMetrics::register(&mut registry),
+            drain: DrainMetrics::register(&mut registry),
+            registry,
+        }
+    }
+}
+
+/// What is asked after.
+pub(crate) struct Health {
+    pub(crate) readiness: watch::Receiver<Readiness>,
+    /// What must go on, by name.
+    pub(crate) pulses: [(&'static str, Pulse); 2],
+    pub(crate) registry: Registry,
+}
+
+impl Health {
+    /// What stands still.
+    fn stale(&self, now: Instant) -> Vec<String> {
+        let stale = self
+            .pulses
+            .iter()
+            .filter(|(_, pulse)| pulse.age(now) > STALE);
+        let line = |(name, pulse): &(&str, Pulse)| {
+            format!("{name} stands still for {} s", pulse.age(now).as_secs())
+        };
+        stale.map(line).collect()
+    }
+}
 
 /// Binds the address, where one is asked for.
 pub(crate) async fn bind(address: Option<SocketAddr>) -> io::Result<Option<TcpListener>> {
@@ -20,28 +76,62 @@ pub(crate) async fn bind(address: Option<SocketAddr>) -> io::Result<Option<TcpLi
 }
 
 /// Serves until it fails; for ever where there is nothing to serve.
-pub(crate) async fn serve(
-    listener: Option<TcpListener>,
-    readiness: watch::Receiver<Readiness>,
-) -> io::Result<()> {
+pub(crate) async fn serve(listener: Option<TcpListener>, health: Health) -> io::Result<()> {
     let Some(listener) = listener else {
         return std::future::pending().await;
     };
     let router = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(alive))
         .route("/readyz", get(ready))
-        .with_state(readiness);
+        .route("/metrics", get(metrics))
+        .with_state(Arc::new(health));
     axum::serve(listener, router).await
 }
 
-async fn ready(State(readiness): State<watch::Receiver<Readiness>>) -> (StatusCode, String) {
-    let readiness = readiness.borrow();
-    if readiness.ready {
+async fn alive(State(health): State<Arc<Health>>) -> (StatusCode, String) {
+    answer(&health.stale(Instant::now()))
+}
+
+async fn ready(State(health): State<Arc<Health>>) -> (StatusCode, String) {
+    answer(&health.readiness.borrow().missing)
+}
+
+async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    let media = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
+    (media, metrics::text(&health.registry))
+}
+
+/// Well, where nothing is wrong.
+fn answer(wrong: &[String]) -> (StatusCode, String) {
+    if wrong.is_empty() {
         (StatusCode::OK, "ok\n".to_owned())
     } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            readiness.missing.join("\n") + "\n",
-        )
+        (StatusCode::SERVICE_UNAVAILABLE, wrong.join("\n") + "\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_still_is_named() {
+        let start = Instant::now();
+        let (main, polling) = (Pulse::new(start), Pulse::new(start));
+        let (_keep, readiness) = watch::channel(Readiness::default());
+        let health = Health {
+            readiness,
+            pulses: [("the main loop", main.clone()), ("polling", polling)],
+            registry: Registry::default(),
+        };
+        let later = start + STALE;
+        assert_eq!(health.stale(later), [""; 0]);
+        main.beat(later);
+        let now = later + Duration::from_secs(1);
+        assert_eq!(health.stale(now), ["polling stands still for 131 s"]);
+        assert_eq!(
+            answer(&health.stale(now)).0,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
     }
 }

@@ -7,15 +7,18 @@ use clap::Args;
 use spot_core::args::PolicyArgs;
 use spot_core::handler::{Handler, HandlerBuilder};
 use spot_core::observer::LogObserver;
+use spot_core::policy::Policy;
 use spot_drain::args::DrainArgs;
 use spot_drain::cluster::Cluster;
 use spot_drain::driver::NodeDrainer;
 use spot_imds::args::ImdsArgs;
+use spot_imds::metrics::ImdsMetrics;
+use spot_imds::options::ConfigError;
 use spot_imds::source::ImdsSource;
 use tokio::sync::oneshot;
 
 use crate::exit::{Exit, chain};
-use crate::health;
+use crate::health::{self, Health, Metrics};
 use crate::log::LogArgs;
 use crate::signals::Signals;
 
@@ -44,7 +47,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     log: LogArgs,
 
-    /// Serve /healthz and /readyz here, such as 0.0.0.0:9810 [default: nowhere]
+    /// Serve /healthz, /readyz and /metrics here, such as 0.0.0.0:9810 [default: nowhere]
     #[arg(long, env, help_heading = "Process", value_name = "ADDRESS", value_parser = address)]
     listen: Option<SocketAddr>,
 
@@ -63,34 +66,41 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
             "--listen: {e}; write an address of this host that is free"
         ))
     })?;
+    let listening = listener.as_ref().and_then(|l| l.local_addr().ok());
     let policy = args.policy.policy();
-    let source = args
-        .imds
-        .source()
-        .and_then(|source| source.kinds(policy.kinds()).build());
-    let source = source.map_err(|e| Exit::usage(chain(&e)))?;
+    let metrics = Metrics::new();
+    let source = source(&args.imds, &policy, metrics.imds).map_err(|e| Exit::usage(chain(&e)))?;
     let cluster = args.drain.cluster().await.map_err(|e| {
         Exit::usage(format!(
             "{}; write --kubeconfig FILE, or run in a pod",
             chain(&e)
         ))
     })?;
+    let cluster = cluster.with_observer(metrics.drain.clone());
     let node_name = &args.drain.node_name;
-    let handler = compose(source, &cluster, &args.drain)
+    let polling = source.pulse();
+    let drainer = drainer(&cluster, &args.drain).with_observer(metrics.drain);
+    let handler = compose(source, &cluster, drainer, &args.drain)
         .policy(policy)
         .observer(LogObserver::new(node_name))
+        .observer(metrics.handler)
         .shutdown_grace(args.shutdown_grace)
         .build();
     tracing::info!(
         node = node_name,
         version = env!("CARGO_PKG_VERSION"),
         metadata = args.imds.metadata_url,
+        listen = listening.map(tracing::field::display),
         dry_run = args.drain.dry_run,
         "started"
     );
 
     let (stop, stopped) = oneshot::channel();
-    let readiness = handler.readiness();
+    let health = Health {
+        readiness: handler.readiness(),
+        pulses: [("the main loop", handler.pulse()), ("polling", polling)],
+        registry: metrics.registry,
+    };
     let shutdown = async {
         // An error means that nobody can ask any more, and nobody has.
         if stopped.await.is_err() {
@@ -103,14 +113,19 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
             ended.map_err(Exit::from)
         }
         exit = signals.follow(stop) => Err(exit),
-        failed = health::serve(listener, readiness) => {
+        failed = health::serve(listener, health) => {
             Err(Exit::bug(format!("the health endpoint ended: {failed:?}")))
         }
     }
 }
 
 /// The handler of one node: what the daemon runs, and the demo.
-pub(crate) fn compose(source: ImdsSource, cluster: &Cluster, drain: &DrainArgs) -> HandlerBuilder {
+pub(crate) fn compose(
+    source: ImdsSource,
+    cluster: &Cluster,
+    drainer: NodeDrainer,
+    drain: &DrainArgs,
+) -> HandlerBuilder {
     let node = cluster
         .node(&drain.node_name)
         .with_settings(drain.quarantine())
@@ -118,12 +133,27 @@ pub(crate) fn compose(source: ImdsSource, cluster: &Cluster, drain: &DrainArgs) 
     let check = cluster
         .self_check(&drain.node_name)
         .with_settings(drain.quarantine());
-    let pods = cluster.pods(&drain.node_name);
-    Handler::builder(NodeDrainer::new(pods).with_settings(drain.settings()))
+    Handler::builder(drainer)
         .named_source("imds", source)
         .node(node)
         .self_check(check)
         .self_check_interval(drain.self_check_every())
+}
+
+/// What drains the node.
+pub(crate) fn drainer(cluster: &Cluster, drain: &DrainArgs) -> NodeDrainer {
+    NodeDrainer::new(cluster.pods(&drain.node_name)).with_settings(drain.settings())
+}
+
+/// A source of the kinds that the policy asks for.
+fn source(
+    args: &ImdsArgs,
+    policy: &Policy,
+    observer: ImdsMetrics,
+) -> Result<ImdsSource, ConfigError> {
+    let client = args.client().observer(observer).build()?;
+    let source = ImdsSource::builder(client).poll_interval(args.poll_interval);
+    source.kinds(policy.kinds()).build()
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {

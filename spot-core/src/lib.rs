@@ -19,7 +19,8 @@
 //! Nothing here knows Kubernetes, EC2 or HTTP: `spot-imds` and `spot-drain` do.
 //!
 //! Feature `mock` adds a `mockall` mock of every port for your own unit tests; feature `clap`
-//! adds arguments for a program; feature `sim` adds what the simulators of the other crates share.
+//! adds arguments for a program; feature `prometheus` adds an observer that counts; feature `sim`
+//! adds what the simulators of the other crates share.
 //!
 //! # Example
 //! A worker that saves its work when the machine is to go:
@@ -67,10 +68,13 @@ pub mod deadline;
 pub mod drainer;
 pub mod handler;
 pub mod lifecycle;
+#[cfg(feature = "prometheus")]
+pub mod metrics;
 pub mod node;
 pub mod notice;
 pub mod observer;
 pub mod policy;
+pub mod pulse;
 pub mod recurring;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -251,6 +251,17 @@ pub enum NodeError {
 }
 
 impl NodeError {
+    /// A short name of the kind of error, for logs and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "not-found",
+            Self::AnotherInstance { .. } => "another-instance",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Refused(_) => "refused",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
     /// Whether the same call may succeed soon.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))

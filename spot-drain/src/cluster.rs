@@ -27,6 +27,7 @@ pub use patience::{QUIET, SLOWEST};
 pub use pods::KubePods;
 pub use self_check::KubeSelfCheck;
 
+use crate::observer::{ApiCall, CallObserver};
 use crate::reply::{Raw, quote};
 use failure::Failure;
 use patience::{Patience, RECHECK};
@@ -71,6 +72,14 @@ impl CallError {
             words: quote(&failure::describe(error)),
         }
     }
+
+    /// Why there is no answer, in a word.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Timeout(_) => "timed-out",
+            Self::Transport { .. } | Self::Status { .. } => "no-answer",
+        }
+    }
 }
 
 /// An answer that is not what was asked for.
@@ -83,7 +92,10 @@ fn unexpected(raw: &Raw) -> CallError {
 
 /// A Kubernetes cluster, as one identity sees it. Cheap to clone.
 #[derive(Clone)]
-pub struct Cluster(Arc<Connection>);
+pub struct Cluster {
+    connection: Arc<Connection>,
+    observer: Option<Arc<dyn CallObserver>>,
+}
 
 struct Connection {
     /// What new clients are made from; `None` where the client was handed in.
@@ -124,12 +136,30 @@ impl Cluster {
             client,
             made: Instant::now(),
         });
-        Self(Arc::new(Connection {
-            config,
-            client,
-            patience: Mutex::default(),
-            requests: AtomicU64::new(0),
-        }))
+        Self {
+            connection: Arc::new(Connection {
+                config,
+                client,
+                patience: Mutex::default(),
+                requests: AtomicU64::new(0),
+            }),
+            observer: None,
+        }
+    }
+
+    /// The same cluster with one that is told of every request: of those of what is made from
+    /// it afterwards.
+    #[must_use]
+    pub fn with_observer(mut self, observer: impl CallObserver + 'static) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Tells of a request that has ended.
+    fn tell(&self, method: &'static str, answer: Result<u16, &'static str>) {
+        if let Some(observer) = &self.observer {
+            observer.called(&ApiCall { method, answer });
+        }
     }
 
     /// The pods of a node.
@@ -155,12 +185,12 @@ impl Cluster {
 
     /// How many requests were made so far.
     pub fn requests(&self) -> u64 {
-        self.0.requests.load(Ordering::Relaxed)
+        self.connection.requests.load(Ordering::Relaxed)
     }
 
     /// The API server's host and port; `None` where they are not known.
     fn server(&self) -> Option<String> {
-        let url = &self.0.config.as_ref()?.cluster_url;
+        let url = &self.connection.config.as_ref()?.cluster_url;
         // Without what may stand before the host.
         let port = url.port_u16().map(|port| format!(":{port}"));
         Some(format!("{}{}", url.host()?, port.unwrap_or_default()))
@@ -168,7 +198,7 @@ impl Cluster {
 
     /// Looks the API server's name up, as a client does; `None` where it is not known.
     async fn look_up(&self) -> Option<Result<(), String>> {
-        let url = &self.0.config.as_ref()?.cluster_url;
+        let url = &self.connection.config.as_ref()?.cluster_url;
         let host = url.host()?;
         if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
             return Some(Ok(()));
@@ -183,11 +213,14 @@ impl Cluster {
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
-        self.0.client.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection
+            .client
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn client(&self) -> Client {
-        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        self.connection.requests.fetch_add(1, Ordering::Relaxed);
         self.current().client.clone()
     }
 
@@ -198,7 +231,9 @@ impl Cluster {
 
     /// Makes the client anew, with fresh connections and a token read again.
     fn renew(&self) {
-        let Some(config) = &self.0.config else { return };
+        let Some(config) = &self.connection.config else {
+            return;
+        };
         let mut current = self.current();
         if current.made.elapsed() < RENEW_PAUSE {
             return;
@@ -218,7 +253,7 @@ impl Cluster {
     }
 
     fn patience(&self) -> MutexGuard<'_, Patience> {
-        self.0
+        self.connection
             .patience
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -262,17 +297,28 @@ impl Cluster {
 
     /// Makes a request and reads its whole answer, whatever its status.
     async fn call(&self, request: Request<Vec<u8>>) -> Result<Raw, CallError> {
-        self.checked(self.patiently(self.exchange(request)).await?)
+        let method = name(request.method());
+        let answer = self.patiently(self.exchange(request)).await;
+        self.checked(method, answer)
     }
 
     /// The same, for a call that must not be cut off.
     async fn call_to_the_end(&self, request: Request<Vec<u8>>) -> Result<Raw, CallError> {
         let (start, client) = (Instant::now(), self.made());
         let end = |_| self.patience().longest(start, client);
-        self.checked(self.until(end, self.exchange(request)).await?)
+        let method = name(request.method());
+        let answer = self.until(end, self.exchange(request)).await;
+        self.checked(method, answer)
     }
 
-    fn checked(&self, answer: Result<Raw, CallError>) -> Result<Raw, CallError> {
+    fn checked(
+        &self,
+        method: &'static str,
+        answer: Result<Result<Raw, CallError>, CallError>,
+    ) -> Result<Raw, CallError> {
+        let answer = answer.flatten();
+        let status = answer.as_ref().map(|raw| raw.status);
+        self.tell(method, status.map_err(CallError::kind));
         if matches!(&answer, Ok(raw) if raw.status == 401) {
             self.renew();
         }
@@ -311,6 +357,17 @@ fn request(method: Method, path: &str, media: &str, body: Vec<u8>) -> Request<Ve
         request.headers_mut().insert(header::CONTENT_TYPE, media);
     }
     request
+}
+
+/// A method as a label.
+fn name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
 }
 
 /// Percent-encodes a part of a path or a query.

@@ -36,6 +36,7 @@
 //! | [`report`] | what became of every pod |
 //! | [`pods`] | the port: list, watch, evict, delete |
 //! | [`feed`] | list-and-watch of pods, and watches of budgets, that never give up |
+//! | [`observer`] | the ports that are told how a drain goes, and of every request |
 //! | [`driver`] | performs a plan: a [`spot_core::drainer::Drainer`] |
 //! | [`cluster`] | the connection to the API server, the node and its pods, and the self-check of the way there |
 //!
@@ -50,6 +51,9 @@ pub mod cluster;
 pub mod driver;
 pub mod facts;
 pub mod feed;
+#[cfg(feature = "prometheus")]
+pub mod metrics;
+pub mod observer;
 pub mod plan;
 pub mod pods;
 pub mod reply;

@@ -23,6 +23,13 @@ impl Cluster {
         let client = self.client();
         let open = client.request_events::<T>(get);
         let opened = self.patiently(open).await;
+        let answer = match &opened {
+            Ok(Ok(_)) => Ok(200),
+            Ok(Err(kube::Error::Api(status))) => Ok(status.code),
+            Ok(Err(_)) => Err("no-answer"),
+            Err(error) => Err(error.kind()),
+        };
+        self.tell("WATCH", answer);
         let events = opened.map_err(unavailable)?.map_err(|error| {
             if matches!(&error, kube::Error::Api(status) if status.code == 401) {
                 self.renew();

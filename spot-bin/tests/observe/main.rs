@@ -1,0 +1,47 @@
+//! What the daemon shows of itself, run against both simulators on ports.
+#![allow(clippy::unwrap_used)]
+
+mod stage;
+
+use std::collections::BTreeSet;
+
+use stage::Stage;
+
+/// The series of a page.
+fn series(page: &str) -> BTreeSet<&str> {
+    let samples = page.lines().filter(|line| !line.starts_with('#'));
+    samples
+        .map(|line| line.rsplit_once(' ').unwrap().0)
+        .collect()
+}
+
+#[test]
+fn a_drain_is_in_the_metrics_when_it_has_ended() {
+    let mut stage = Stage::interrupted();
+    stage.wait_for("drain finished");
+    stage.wait_for("phase=Drained");
+    let page = stage.get("/metrics");
+    assert!(
+        page.contains("content-type: text/plain; version=0.0.4"),
+        "{page}"
+    );
+    let page = page.split_once("\r\n\r\n").unwrap().1;
+    for line in [
+        "spot_handler_notices_total{kind=\"spot-interruption\"} 1\n",
+        "spot_handler_detection_to_cordon_seconds_count 1\n",
+        "spot_handler_drain_duration_seconds_count{outcome=\"complete\"} 1\n",
+        "spot_handler_drain_slack_seconds_count 1\n",
+        "spot_handler_pods_total{outcome=\"gone\"} 3\n",
+        "spot_handler_evictions_total{reply=\"accepted\"} 3\n",
+        "spot_handler_metadata_requests_total{path=\"token\",code=\"200\"} 1\n",
+        "spot_handler_api_requests_total{method=\"PATCH\",code=\"200\"} 2\n",
+        "spot_handler_source_healthy{source=\"imds\"} 1\n",
+    ] {
+        assert!(page.contains(line), "{line} is not in\n{page}");
+    }
+    let series = series(page);
+    assert!(series.len() < 200, "{} series", series.len());
+    assert!(stage.get("/healthz").starts_with("HTTP/1.1 200 "));
+    assert!(stage.get("/readyz").starts_with("HTTP/1.1 200 "));
+    assert_eq!(stage.end(), Some(0));
+}

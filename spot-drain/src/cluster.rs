@@ -1,5 +1,7 @@
 //! The connection to the API server: one client, one count of requests, no hidden retries.
 
+#[cfg(feature = "events")]
+mod events;
 mod failure;
 mod node;
 mod patience;
@@ -144,6 +146,19 @@ impl Cluster {
                 requests: AtomicU64::new(0),
             }),
             observer: None,
+        }
+    }
+
+    /// The same cluster over connections of its own, so that what hangs there holds up nothing
+    /// here; over the same client where that was handed in.
+    #[cfg(feature = "events")]
+    pub(crate) fn apart(&self) -> Self {
+        let config = self.connection.config.clone();
+        let client = config.clone().and_then(|c| Client::try_from(c).ok());
+        let client = client.unwrap_or_else(|| self.current().client.clone());
+        Self {
+            observer: self.observer.clone(),
+            ..Self::new(config, client)
         }
     }
 

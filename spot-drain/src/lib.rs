@@ -37,6 +37,8 @@
 //! | [`pods`] | the port: list, watch, evict, delete |
 //! | [`feed`] | list-and-watch of pods, and watches of budgets, that never give up |
 //! | [`observer`] | the ports that are told how a drain goes, and of every request |
+//! | `events` (feature `events`) | Kubernetes Events, an observer |
+//! | `metrics` (feature `prometheus`) | an observer that counts |
 //! | [`driver`] | performs a plan: a [`spot_core::drainer::Drainer`] |
 //! | [`cluster`] | the connection to the API server, the node and its pods, and the self-check of the way there |
 //!
@@ -49,6 +51,8 @@ pub mod budget;
 pub mod classify;
 pub mod cluster;
 pub mod driver;
+#[cfg(feature = "events")]
+pub mod events;
 pub mod facts;
 pub mod feed;
 #[cfg(feature = "prometheus")]

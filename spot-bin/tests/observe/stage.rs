@@ -56,8 +56,8 @@ impl Stage {
             let sim = Sim::new(world());
             let listener = runtime.block_on(TcpListener::bind(loopback())).unwrap();
             let api = listener.local_addr().unwrap();
-            let served = sim.clone();
-            servers.spawn(async move { match served.serve(listener).await {} });
+            let cluster = sim.clone();
+            servers.spawn(async move { match cluster.serve(listener).await {} });
             (sim, metadata, api)
         };
         let kubeconfig = kubeconfig(api);
@@ -73,7 +73,7 @@ impl Stage {
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let started = line_with(&mut log, "started");
-        let (_, address) = started.split_once("listen=").expect("where it listens");
+        let (_, address) = started.split_once("listen=").unwrap();
         let address = address.split_whitespace().next().unwrap().parse().unwrap();
         Self {
             _sim: sim,

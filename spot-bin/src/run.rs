@@ -1,6 +1,7 @@
 //! `run`: the daemon, composed.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
@@ -15,12 +16,14 @@ use spot_imds::args::ImdsArgs;
 use spot_imds::metrics::ImdsMetrics;
 use spot_imds::options::ConfigError;
 use spot_imds::source::ImdsSource;
+use spot_webhook::args::WebhookArgs;
 use tokio::sync::oneshot;
 
 use crate::exit::{Exit, chain};
 use crate::health::{self, Health, Metrics};
 use crate::log::LogArgs;
 use crate::signals::Signals;
+use crate::tellers::Tellers;
 
 /// What follows the options in `--help`.
 pub(crate) const AFTER_HELP: &str = "\
@@ -45,7 +48,15 @@ pub(crate) struct RunArgs {
     drain: DrainArgs,
 
     #[command(flatten)]
+    webhook: WebhookArgs,
+
+    #[command(flatten)]
     log: LogArgs,
+
+    /// Write Kubernetes Events about the node and its pods
+    #[arg(long, env, help_heading = "Cluster", value_name = "BOOL", default_value_t = true,
+        action = clap::ArgAction::Set)]
+    kubernetes_events: bool,
 
     /// Serve /healthz, /readyz and /metrics here, such as 0.0.0.0:9810 [default: nowhere]
     #[arg(long, env, help_heading = "Process", value_name = "ADDRESS", value_parser = address)]
@@ -68,7 +79,11 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
     })?;
     let listening = listener.as_ref().and_then(|l| l.local_addr().ok());
     let policy = args.policy.policy();
-    let metrics = Metrics::new();
+    let webhook = args
+        .webhook
+        .settings()
+        .map_err(|e| Exit::usage(chain(&e)))?;
+    let mut metrics = Metrics::new();
     let source = source(&args.imds, &policy, metrics.imds).map_err(|e| Exit::usage(chain(&e)))?;
     let cluster = args.drain.cluster().await.map_err(|e| {
         Exit::usage(format!(
@@ -79,13 +94,26 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
     let cluster = cluster.with_observer(metrics.drain.clone());
     let node_name = &args.drain.node_name;
     let polling = source.pulse();
-    let drainer = drainer(&cluster, &args.drain).with_observer(metrics.drain);
-    let handler = compose(source, &cluster, drainer, &args.drain)
+    let mut drainer = drainer(&cluster, &args.drain).with_observer(metrics.drain);
+    let mut tellers = Tellers::default();
+    let events = args
+        .kubernetes_events
+        .then(|| tellers.events(&cluster, &args.drain, &mut metrics.registry));
+    if let Some(events) = &events {
+        drainer = drainer.with_observer(events.clone());
+    }
+    let mut handler = compose(source, &cluster, drainer, &args.drain)
         .policy(policy)
         .observer(LogObserver::new(node_name))
         .observer(metrics.handler)
-        .shutdown_grace(args.shutdown_grace)
-        .build();
+        .shutdown_grace(args.shutdown_grace);
+    if let Some(events) = events {
+        handler = handler.observer(events);
+    }
+    if let Some(settings) = webhook {
+        handler = handler.observer(tellers.webhook(node_name, settings, &mut metrics.registry));
+    }
+    let handler = handler.build();
     tracing::info!(
         node = node_name,
         version = env!("CARGO_PKG_VERSION"),
@@ -107,16 +135,23 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
             std::future::pending::<()>().await;
         }
     };
+    let mut signals = pin!(signals.follow(stop));
+    let mut served = pin!(health::serve(listener, health));
+    let ended = tokio::select! {
+        ended = handler.run(shutdown) => ended,
+        exit = &mut signals => return Err(exit),
+        failed = &mut served => {
+            return Err(Exit::bug(format!("the health endpoint ended: {failed:?}")));
+        }
+    };
+    // What is left to tell; what was counted can be asked for meanwhile.
     tokio::select! {
-        ended = handler.run(shutdown) => {
-            tracing::info!(node = node_name, ok = ended.is_ok(), "ended");
-            ended.map_err(Exit::from)
-        }
-        exit = signals.follow(stop) => Err(exit),
-        failed = health::serve(listener, health) => {
-            Err(Exit::bug(format!("the health endpoint ended: {failed:?}")))
-        }
+        () = tellers.finish() => {}
+        exit = &mut signals => return Err(exit),
+        _ = &mut served => {}
     }
+    tracing::info!(node = node_name, ok = ended.is_ok(), "ended");
+    ended.map_err(Exit::from)
 }
 
 /// The handler of one node: what the daemon runs, and the demo.

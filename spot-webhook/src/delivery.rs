@@ -13,11 +13,11 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::{Counts, Queued, Settings};
 
 /// How long one request may take.
-pub const REQUEST: Duration = Duration::from_secs(5);
+pub const REQUEST: Duration = Duration::from_secs(10);
 /// How long a message is tried for where no time is named.
 pub const PATIENCE: Duration = Duration::from_secs(600);
 /// The first pause after a failure, and the longest.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 const AGENT: &str = concat!("spot-webhook/", env!("CARGO_PKG_VERSION"));
 
 /// Sends what a [`WebhookObserver`](crate::WebhookObserver) is told.

@@ -3,7 +3,8 @@
 //! [`webhook`] makes an observer for a `spot_core::handler::Handler` and a [`Delivery`], a future
 //! that its owner runs. The observer puts a message into a bounded queue and is done: a receiver
 //! that is late, fails or says nothing delays nothing. The delivery sends one message at a time,
-//! again and again until the receiver takes it or the machine goes.
+//! again and again until the receiver takes it or the machine goes. One whose answer is lost comes
+//! twice: event, node and time are the same.
 //!
 //! | module | what for |
 //! |---|---|

@@ -1,10 +1,12 @@
 //! What the daemon shows of itself, run against both simulators on ports.
 #![allow(clippy::unwrap_used)]
 
+mod receiver;
 mod stage;
 
 use std::collections::BTreeSet;
 
+use spot_drain::sim::Kind;
 use stage::Stage;
 
 /// The series of a page.
@@ -44,4 +46,33 @@ fn a_drain_is_in_the_metrics_when_it_has_ended() {
     assert!(stage.get("/healthz").starts_with("HTTP/1.1 200 "));
     assert!(stage.get("/readyz").starts_with("HTTP/1.1 200 "));
     assert_eq!(stage.end(), Some(0));
+}
+
+#[test]
+fn what_outlives_the_node_has_left_when_the_process_ends() {
+    let mut stage = Stage::interrupted();
+    stage.wait_for("drain finished");
+    assert_eq!(stage.end(), Some(0));
+    let (notice, outcome) = (stage.told(), stage.told());
+    assert_eq!(notice["event"], "notice");
+    assert_eq!(notice["instance"]["id"], "i-0123456789abcdef0");
+    assert_eq!(outcome["event"], "drain-finished");
+    assert_eq!(outcome["drain"]["outcome"], "complete");
+    let reasons: BTreeSet<String> = stage.sim.with(|world| {
+        let events = world.api().objects(Kind::Event);
+        events
+            .map(|e| e["reason"].as_str().unwrap().to_owned())
+            .collect()
+    });
+    for reason in [
+        "SpotInterruption",
+        "Cordon",
+        "DrainPlanned",
+        "CordonAndDrain",
+    ] {
+        assert!(reasons.contains(reason), "{reason} is not in {reasons:?}");
+    }
+    let log = stage.log();
+    assert!(log.contains("the webhook was told"), "{log}");
+    assert!(!log.contains("s3cret"), "{log}");
 }

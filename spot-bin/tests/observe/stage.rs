@@ -5,26 +5,32 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
+use serde_json::Value;
 use spot_core::notice::InstanceAction;
 use spot_drain::sim::{Node, Sim, Workload, World};
 use spot_imds::sim::{Imds, Server};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+
+use crate::receiver;
 
 const INSTANCE: &str = "i-0123456789abcdef0";
 pub(crate) const NODE: &str = "spot-1";
 
 /// A running daemon and what it runs on; all of it ends when this is dropped.
 pub(crate) struct Stage {
-    _sim: Sim,
+    pub(crate) sim: Sim,
     child: Child,
     log: BufReader<ChildStderr>,
+    said: String,
     address: SocketAddr,
+    webhook: mpsc::UnboundedReceiver<Value>,
     _servers: JoinSet<()>,
     _runtime: Runtime,
-    _kubeconfig: tempfile::NamedTempFile,
+    _files: tempfile::TempDir,
 }
 
 impl Stage {
@@ -60,13 +66,25 @@ impl Stage {
             servers.spawn(async move { match cluster.serve(listener).await {} });
             (sim, metadata, api)
         };
-        let kubeconfig = kubeconfig(api);
+        let files = tempfile::tempdir().unwrap();
+        let file = |name: &str| files.path().join(name);
+        std::fs::write(file("kubeconfig"), kubeconfig(api)).unwrap();
+        let (port, roots, webhook) = {
+            let _in = runtime.enter();
+            runtime.block_on(receiver::start(&mut servers))
+        };
+        std::fs::write(file("roots.pem"), roots).unwrap();
+        std::fs::write(file("url"), format!("https://localhost:{port}/s3cret\n")).unwrap();
+        std::fs::write(file("headers"), "X-Token: s3cret\n").unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_spot-interrupt-handler"))
             .args(["run", "--node-name", NODE, "--listen", "127.0.0.1:0"])
             .args(["--metadata-url", &metadata, "--kubeconfig"])
-            .arg(kubeconfig.path())
+            .arg(file("kubeconfig"))
             .args(arguments)
             .env_clear()
+            .env("SSL_CERT_FILE", file("roots.pem"))
+            .env("WEBHOOK_URL_FILE", file("url"))
+            .env("WEBHOOK_HEADERS_FILE", file("headers"))
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -76,19 +94,32 @@ impl Stage {
         let (_, address) = started.split_once("listen=").unwrap();
         let address = address.split_whitespace().next().unwrap().parse().unwrap();
         Self {
-            _sim: sim,
+            sim,
             child,
             log,
             address,
+            said: String::new(),
+            webhook,
             _servers: servers,
             _runtime: runtime,
-            _kubeconfig: kubeconfig,
+            _files: files,
         }
     }
 
     /// Waits until the log says so.
     pub(crate) fn wait_for(&mut self, words: &str) {
-        line_with(&mut self.log, words);
+        self.said += &line_with(&mut self.log, words);
+    }
+
+    /// What the webhook was told next.
+    pub(crate) fn told(&mut self) -> Value {
+        self.webhook.blocking_recv().unwrap()
+    }
+
+    /// The rest of the log, once it has ended, and what was read of it before.
+    pub(crate) fn log(&mut self) -> String {
+        self.log.read_to_string(&mut self.said).unwrap();
+        std::mem::take(&mut self.said)
     }
 
     /// A whole reply.
@@ -130,16 +161,14 @@ fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-fn kubeconfig(api: SocketAddr) -> tempfile::NamedTempFile {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
+fn kubeconfig(api: SocketAddr) -> String {
     let config = serde_json::json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "sim",
         "clusters": [{"name": "sim", "cluster": {"server": format!("http://{api}")}}],
         "users": [{"name": "sim", "user": {}}],
         "contexts": [{"name": "sim", "context": {"cluster": "sim", "user": "sim"}}],
     });
-    file.write_all(config.to_string().as_bytes()).unwrap();
-    file
+    config.to_string()
 }
 
 fn line_with(log: &mut impl BufRead, words: &str) -> String {
@@ -147,9 +176,9 @@ fn line_with(log: &mut impl BufRead, words: &str) -> String {
     loop {
         let mut line = String::new();
         assert_ne!(log.read_line(&mut line).unwrap(), 0, "it ended:\n{said}");
-        if line.contains(words) {
-            return line;
-        }
         said += &line;
+        if line.contains(words) {
+            return said;
+        }
     }
 }

@@ -36,7 +36,7 @@ use prometheus_client::registry::Registry;
 
 use crate::armed::{Armed, Link};
 use crate::drainer::{DrainOutcome, DrainReport};
-use crate::node::{Phase, Quarantine};
+use crate::node::{NodeError, Phase, Quarantine};
 use crate::notice::{NoticeId, NoticeKind, SourceHealth};
 use crate::observer::{Event, Observer, Occurrence};
 pub use status::status_label;
@@ -122,6 +122,9 @@ impl HandlerMetrics {
         // What may come is there from the beginning: a rate needs something to start from.
         for kind in NoticeKind::ALL {
             drop(metrics.notices.get_or_create(&[("kind", kind.as_str())]));
+        }
+        for reason in NodeError::KINDS {
+            drop(metrics.node_errors.get_or_create(&[("reason", reason)]));
         }
         for link in Link::ALL {
             drop(metrics.broken.get_or_create(&[("link", link.as_str())]));

@@ -251,6 +251,15 @@ pub enum NodeError {
 }
 
 impl NodeError {
+    /// Every name that [`NodeError::kind`] gives.
+    pub const KINDS: [&'static str; 5] = [
+        "not-found",
+        "another-instance",
+        "forbidden",
+        "refused",
+        "unavailable",
+    ];
+
     /// A short name of the kind of error, for logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {

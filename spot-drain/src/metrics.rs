@@ -50,6 +50,7 @@ impl DrainMetrics {
         registry.register("api_requests", help, metrics.requests.clone());
         for reply in Reply::KINDS {
             drop(metrics.evictions.get_or_create(&[("reply", reply)]));
+            drop(metrics.deletions.get_or_create(&[("reply", reply)]));
         }
         metrics
     }

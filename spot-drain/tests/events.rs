@@ -108,12 +108,12 @@ async fn run(sim: &Sim, settings: Settings, said: Vec<(Duration, Signal)>) -> (T
     let both = async {
         let counts: NodeEvents = events;
         let ended = handler.run(tokio::time::sleep(180 * SECOND));
-        let handled = async {
+        let ending = async {
             ended.await.unwrap();
             dropped.set(counts.dropped());
             drop(counts);
         };
-        tokio::join!(handled, writer.run());
+        tokio::join!(ending, writer.run());
     };
     tokio::select! {
         never = sim.run() => match never {},

@@ -22,6 +22,7 @@ use spot_webhook::{Settings, WebhookObserver, webhook};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+const DRAINED: &str = "drain complete after 20.0 s: 3 gone";
 const SECOND: Duration = Duration::from_secs(1);
 
 /// One interruption in two minutes, a second after the start.
@@ -58,7 +59,7 @@ impl Drainer for Drains {
         report.elapsed = start.elapsed();
         report.slack = Some(100 * SECOND);
         report.tally = [("gone", 3)].into();
-        report.text = "drain complete after 20.0 s: 3 gone".to_owned();
+        report.text.push_str(DRAINED);
         report
     }
 }
@@ -155,8 +156,7 @@ async fn run(receiver: &Receiver) -> Vec<(Duration, &'static str)> {
     let stop = tokio::time::sleep(60 * SECOND);
     let (ended, ()) = tokio::join!(handler.run(stop), delivery.run());
     ended.unwrap();
-    let timeline = timeline.0.lock().unwrap().clone();
-    timeline
+    timeline.0.lock().unwrap().clone()
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,7 +250,7 @@ async fn the_templates_in_deploy_can_be_used() {
         let (observer, delivery) =
             webhook("n", settings.with_transport(Templated(receiver.clone())));
         let mut report = DrainReport::new(DrainOutcome::Complete);
-        report.text = "say \"done\"\nand more".to_owned();
+        report.text.push_str("say \"done\"\nand more");
         let what = Occurrence::DrainFinished(Arc::new(report));
         let at = jiff::Timestamp::UNIX_EPOCH;
         observer.on(&Event::new(Instant::now(), at, what));

@@ -17,6 +17,23 @@ fn series(page: &str) -> BTreeSet<&str> {
         .collect()
 }
 
+/// The metrics that dashboard and alerts name.
+fn named() -> BTreeSet<String> {
+    let deploy = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/dashboard");
+    let read = |name| std::fs::read_to_string(format!("{deploy}/{name}")).unwrap();
+    let all = ["dashboard.json", "alerts.yaml", "alerts_test.yaml"]
+        .map(read)
+        .concat();
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = all.split(|c| !is_part(c));
+    let named: BTreeSet<String> = words
+        .filter(|word| word.starts_with("spot_handler_"))
+        .map(str::to_owned)
+        .collect();
+    assert!(named.len() > 15, "{named:?}");
+    named
+}
+
 #[test]
 fn a_drain_is_in_the_metrics_when_it_has_ended() {
     let mut stage = Stage::interrupted();
@@ -41,7 +58,18 @@ fn a_drain_is_in_the_metrics_when_it_has_ended() {
     ] {
         assert!(page.contains(line), "{line} is not in\n{page}");
     }
+    for name in named() {
+        let sum = name.trim_end_matches("_bucket").trim_end_matches("_count");
+        let shown = [&name, sum]
+            .iter()
+            .any(|name| page.contains(&format!("# TYPE {name} ")));
+        assert!(
+            shown,
+            "dashboard or alerts name {name}, which is not in\n{page}"
+        );
+    }
     let series = series(page);
+    println!("{} series", series.len());
     assert!(series.len() < 200, "{} series", series.len());
     assert!(stage.get("/healthz").starts_with("HTTP/1.1 200 "));
     assert!(stage.get("/readyz").starts_with("HTTP/1.1 200 "));

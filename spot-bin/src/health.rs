@@ -89,11 +89,13 @@ pub(crate) async fn serve(listener: Option<TcpListener>, health: Health) -> io::
 }
 
 async fn alive(State(health): State<Arc<Health>>) -> (StatusCode, String) {
-    answer(&health.stale(Instant::now()))
+    let stale = health.stale(Instant::now());
+    answer(stale.is_empty(), &stale)
 }
 
 async fn ready(State(health): State<Arc<Health>>) -> (StatusCode, String) {
-    answer(&health.readiness.borrow().missing)
+    let readiness = health.readiness.borrow();
+    answer(readiness.ready, &readiness.missing)
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
@@ -101,9 +103,9 @@ async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
     (media, metrics::text(&health.registry))
 }
 
-/// Well, where nothing is wrong.
-fn answer(wrong: &[String]) -> (StatusCode, String) {
-    if wrong.is_empty() {
+/// Well, or what is wrong.
+fn answer(is_well: bool, wrong: &[String]) -> (StatusCode, String) {
+    if is_well {
         (StatusCode::OK, "ok\n".to_owned())
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, wrong.join("\n") + "\n")
@@ -129,9 +131,6 @@ mod tests {
         main.beat(later);
         let now = later + Duration::from_secs(1);
         assert_eq!(health.stale(now), ["polling stands still for 131 s"]);
-        assert_eq!(
-            answer(&health.stale(now)).0,
-            StatusCode::SERVICE_UNAVAILABLE
-        );
+        assert_eq!(answer(false, &[]).0, StatusCode::SERVICE_UNAVAILABLE);
     }
 }

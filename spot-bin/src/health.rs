@@ -1,25 +1,37 @@
 //! Health over HTTP: `/healthz` (does it go on?), `/readyz` (would a notice now be acted on?) and
 //! `/metrics`.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use axum::routing::get;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use spot_core::lifecycle::Readiness;
 use spot_core::metrics::prometheus_client::registry::Registry;
 use spot_core::metrics::{self, HandlerMetrics};
 use spot_core::pulse::Pulse;
 use spot_drain::metrics::DrainMetrics;
 use spot_imds::metrics::ImdsMetrics;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+/// What a connection may take: one request each, so that no peer can hold one for long.
+const REQUEST: Duration = Duration::from_secs(10);
+/// How many there are at a time.
+const CONNECTIONS: usize = 32;
+/// How long to wait where no connection can be taken.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A loop that has not turned for so long stands still: twice the longest poll interval, and what
 /// a request may take.
@@ -54,6 +66,29 @@ pub(crate) struct Health {
 }
 
 impl Health {
+    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        let (status, body) = match path {
+            _ if !matches!(*method, Method::GET | Method::HEAD) => {
+                (StatusCode::METHOD_NOT_ALLOWED, String::new())
+            }
+            "/healthz" => {
+                let stale = self.stale(Instant::now());
+                answer(stale.is_empty(), &stale)
+            }
+            "/readyz" => {
+                let readiness = self.readiness.borrow();
+                answer(readiness.ready, &readiness.missing)
+            }
+            "/metrics" => (StatusCode::OK, metrics::text(&self.registry)),
+            _ => (StatusCode::NOT_FOUND, String::new()),
+        };
+        let mut response = Response::new(Full::from(body));
+        *response.status_mut() = status;
+        let media = HeaderValue::from_static(metrics::CONTENT_TYPE);
+        response.headers_mut().insert(CONTENT_TYPE, media);
+        response
+    }
+
     /// What stands still.
     fn stale(&self, now: Instant) -> Vec<String> {
         let stale = self
@@ -75,35 +110,41 @@ pub(crate) async fn bind(address: Option<SocketAddr>) -> io::Result<Option<TcpLi
     }
 }
 
-/// Serves until it fails; for ever where there is nothing to serve.
-pub(crate) async fn serve(listener: Option<TcpListener>, health: Health) -> io::Result<()> {
+/// Serves for ever; where there is nothing to serve it waits as long.
+pub(crate) async fn serve(listener: Option<TcpListener>, health: Health) -> Infallible {
     let Some(listener) = listener else {
         return std::future::pending().await;
     };
-    let router = Router::new()
-        .route("/healthz", get(alive))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .with_state(Arc::new(health));
-    axum::serve(listener, router).await
+    let health = Arc::new(health);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, Arc::clone(&health)));
+                }
+                Err(_) => sleep(PAUSE).await,
+            }
+        }
+    }
 }
 
-async fn alive(State(health): State<Arc<Health>>) -> (StatusCode, String) {
-    let stale = health.stale(Instant::now());
-    answer(stale.is_empty(), &stale)
+/// One request and its answer. What goes wrong with it is the peer's affair.
+async fn connection(stream: TcpStream, health: Arc<Health>) {
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let answer = health.answer(request.method(), request.uri().path());
+        std::future::ready(Ok::<_, Infallible>(answer))
+    });
+    let mut http = http1::Builder::new();
+    let served = http
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), answer);
+    let _ = timeout(REQUEST, served).await;
 }
 
-async fn ready(State(health): State<Arc<Health>>) -> (StatusCode, String) {
-    let readiness = health.readiness.borrow();
-    answer(readiness.ready, &readiness.missing)
-}
-
-async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
-    let media = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
-    (media, metrics::text(&health.registry))
-}
-
-/// Well, or what is wrong.
+/// Text, or what is wrong.
 fn answer(is_well: bool, wrong: &[String]) -> (StatusCode, String) {
     if is_well {
         (StatusCode::OK, "ok\n".to_owned())
@@ -131,6 +172,14 @@ mod tests {
         main.beat(later);
         let now = later + Duration::from_secs(1);
         assert_eq!(health.stale(now), ["polling stands still for 131 s"]);
-        assert_eq!(answer(false, &[]).0, StatusCode::SERVICE_UNAVAILABLE);
+        let status = |path, method| health.answer(&method, path).status().as_u16();
+        assert_eq!(status("/healthz", Method::GET), 200);
+        assert_eq!(
+            status("/readyz", Method::GET),
+            503,
+            "nothing was looked at yet"
+        );
+        assert_eq!(status("/", Method::GET), 404);
+        assert_eq!(status("/metrics", Method::POST), 405);
     }
 }

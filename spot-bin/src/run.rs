@@ -140,15 +140,13 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
     let ended = tokio::select! {
         ended = handler.run(shutdown) => ended,
         exit = &mut signals => return Err(exit),
-        failed = &mut served => {
-            return Err(Exit::bug(format!("the health endpoint ended: {failed:?}")));
-        }
+        never = &mut served => match never {},
     };
     // What is left to tell; what was counted can be asked for meanwhile.
     tokio::select! {
         () = tellers.finish() => {}
         exit = &mut signals => return Err(exit),
-        _ = &mut served => {}
+        never = &mut served => match never {},
     }
     tracing::info!(node = node_name, ok = ended.is_ok(), "ended");
     ended.map_err(Exit::from)

@@ -9,6 +9,7 @@ use spot_core::args::PolicyArgs;
 use spot_core::handler::{Handler, HandlerBuilder};
 use spot_core::observer::LogObserver;
 use spot_core::policy::Policy;
+use spot_core::webhook::args::WebhookArgs;
 use spot_drain::args::DrainArgs;
 use spot_drain::cluster::Cluster;
 use spot_drain::driver::NodeDrainer;
@@ -16,7 +17,6 @@ use spot_imds::args::ImdsArgs;
 use spot_imds::metrics::ImdsMetrics;
 use spot_imds::options::ConfigError;
 use spot_imds::source::ImdsSource;
-use spot_webhook::args::WebhookArgs;
 use tokio::sync::oneshot;
 
 use crate::exit::{Exit, chain};

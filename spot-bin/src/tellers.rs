@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use spot_core::metrics::prometheus_client::registry::Registry;
+use spot_core::webhook::{Settings, WebhookObserver, webhook};
 use spot_drain::args::DrainArgs;
 use spot_drain::cluster::Cluster;
 use spot_drain::events::{NodeEvents, node_events};
-use spot_webhook::{Settings, WebhookObserver, webhook};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 

@@ -10,7 +10,7 @@ use http::{Method, Request};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{Counts, Queued, Settings};
+use super::{Counts, Queued, Settings};
 
 /// How long one request may take.
 pub const REQUEST: Duration = Duration::from_secs(10);
@@ -18,9 +18,9 @@ pub const REQUEST: Duration = Duration::from_secs(10);
 pub const PATIENCE: Duration = Duration::from_secs(600);
 /// The first pause after a failure, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
-const AGENT: &str = concat!("spot-webhook/", env!("CARGO_PKG_VERSION"));
+const AGENT: &str = concat!("spot-core/", env!("CARGO_PKG_VERSION"));
 
-/// Sends what a [`WebhookObserver`](crate::WebhookObserver) is told.
+/// Sends what a [`WebhookObserver`](super::WebhookObserver) is told.
 #[must_use = "nothing is sent unless it runs"]
 pub struct Delivery {
     settings: Settings,
@@ -29,7 +29,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    pub(crate) fn new(
+    pub(super) fn new(
         settings: Settings,
         queue: mpsc::Receiver<Queued>,
         counts: Arc<Counts>,

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::{fmt, fs, io};
 
-use crate::Settings;
-use crate::target::{Target, TargetError};
-use crate::template::{Template, TemplateError};
+use super::Settings;
+use super::target::{Target, TargetError};
+use super::template::{Template, TemplateError};
 
 /// Text that is not shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,13 +36,13 @@ impl fmt::Debug for Secret {
 /// #[derive(Parser)]
 /// struct Args {
 ///     #[command(flatten)]
-///     webhook: spot_webhook::args::WebhookArgs,
+///     webhook: spot_core::webhook::args::WebhookArgs,
 /// }
 ///
 /// assert!(Args::parse_from(["program"]).webhook.settings()?.is_none());
 /// let args = Args::parse_from(["program", "--webhook-url", "https://hooks.example/secret"]);
 /// assert!(args.webhook.settings()?.is_some());
-/// # Ok::<(), spot_webhook::args::WebhookArgsError>(())
+/// # Ok::<(), spot_core::webhook::args::WebhookArgsError>(())
 /// ```
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Webhook")]

@@ -1,13 +1,13 @@
 //! A receiver's own JSON with our values in it. Pure.
 //!
 //! A template is a JSON document. In its strings `{{ notice.kind }}` stands for a field of the
-//! [message](crate::message); a string that is nothing but one such place becomes the field's own
+//! [message](super::message); a string that is nothing but one such place becomes the field's own
 //! value, be it a number, an object or `null`. What is not known is empty text. So whatever the
 //! values hold, what is sent is JSON.
 
 use serde_json::Value;
 
-use crate::message::Message;
+use super::message::Message;
 
 /// Why a template cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -35,10 +35,10 @@ pub enum TemplateError {
 /// What is sent. The default is the message as it is.
 ///
 /// ```
-/// use spot_webhook::template::Template;
+/// use spot_core::webhook::template::Template;
 /// let slack: Template = r#"{"text": "*{{ node }}*: {{ text }}"}"#.parse()?;
 /// assert!(r#"{"text": "{{ nod }}"}"#.parse::<Template>().is_err());
-/// # Ok::<(), spot_webhook::template::TemplateError>(())
+/// # Ok::<(), spot_core::webhook::template::TemplateError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Template(Option<Value>);

@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use spot_core::metrics::PREFIX;
-use spot_core::metrics::prometheus_client::collector::Collector;
-use spot_core::metrics::prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use spot_core::metrics::prometheus_client::metrics::MetricType;
-use spot_core::metrics::prometheus_client::metrics::counter::ConstCounter;
-use spot_core::metrics::prometheus_client::registry::Registry;
+use crate::metrics::PREFIX;
+use crate::metrics::prometheus_client::collector::Collector;
+use crate::metrics::prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use crate::metrics::prometheus_client::metrics::MetricType;
+use crate::metrics::prometheus_client::metrics::counter::ConstCounter;
+use crate::metrics::prometheus_client::registry::Registry;
 
-use crate::{Counts, WebhookObserver};
+use super::{Counts, WebhookObserver};
 
 impl WebhookObserver {
     /// Has `registry` show `spot_handler_webhook_messages_total{result}` from now on: `delivered`,

@@ -22,10 +22,10 @@ pub enum TargetError {
 /// A URL and headers.
 ///
 /// ```
-/// use spot_webhook::target::Target;
+/// use spot_core::webhook::target::Target;
 /// let target = Target::new("https://hooks.example/secret")?.with_headers("Authorization: Bearer x")?;
 /// assert_eq!(format!("{target:?}"), "Target { .. }");
-/// # Ok::<(), spot_webhook::target::TargetError>(())
+/// # Ok::<(), spot_core::webhook::target::TargetError>(())
 /// ```
 #[derive(Clone)]
 pub struct Target {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request};
 use hyper_util::client::proxy::matcher::Matcher;
-use spot_webhook::transport::{HttpTransport, Transport, TransportError};
+use spot_core::webhook::transport::{HttpTransport, Transport, TransportError};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;

@@ -14,11 +14,11 @@
 //! | `ended` | of a `notice-ended`: how |
 //! | `drain.outcome`, `.elapsed_seconds`, `.slack_seconds`, `.pods`, `.report` | of a `drain-finished` |
 
+use crate::drainer::DrainReport;
+use crate::notice::{Instance, LifeCycle, Notice, NoticeEnd, NoticeId};
+use crate::policy::Response;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use spot_core::drainer::DrainReport;
-use spot_core::notice::{Instance, LifeCycle, Notice, NoticeEnd, NoticeId};
-use spot_core::policy::Response;
 use tokio::time::Instant;
 
 /// What a message says.
@@ -107,9 +107,7 @@ impl Message {
     /// A message with every field that there is, to check a template against.
     pub(crate) fn fields() -> Value {
         let now = Instant::now();
-        let what = What::Drained(&DrainReport::new(
-            spot_core::drainer::DrainOutcome::Complete,
-        ));
+        let what = What::Drained(&DrainReport::new(crate::drainer::DrainOutcome::Complete));
         let (instance, notice) = (None, None);
         let wall = Timestamp::UNIX_EPOCH;
         let node = "";

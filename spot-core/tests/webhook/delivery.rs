@@ -15,10 +15,10 @@ use spot_core::handler::Handler;
 use spot_core::notice::{Instance, Notice, NoticeId, NoticeKind, Signal};
 use spot_core::observer::{Event, Observer, Occurrence};
 use spot_core::source::NoticeSource;
-use spot_webhook::target::Target;
-use spot_webhook::template::Template;
-use spot_webhook::transport::{Transport, TransportError};
-use spot_webhook::{Settings, WebhookObserver, webhook};
+use spot_core::webhook::target::Target;
+use spot_core::webhook::template::Template;
+use spot_core::webhook::transport::{Transport, TransportError};
+use spot_core::webhook::{Settings, WebhookObserver, webhook};
 use tokio::sync::watch;
 use tokio::time::Instant;
 

@@ -1,6 +1,6 @@
 //! Tells a webhook of an interruption notice when it is detected, and of what became of it.
 //!
-//! [`webhook`] makes an observer for a `spot_core::handler::Handler` and a [`Delivery`], a future
+//! [`webhook`] makes an observer for a [`Handler`](crate::handler::Handler) and a [`Delivery`], a future
 //! that its owner runs. The observer puts a message into a bounded queue and is done: a receiver
 //! that is late, fails or says nothing delays nothing. The delivery sends one message at a time,
 //! again and again until the receiver takes it or the machine goes. One whose answer is lost comes
@@ -14,14 +14,14 @@
 //! | [`transport`] | the port to the network, and HTTP/1.1 over TLS and proxies |
 //! | `args` (feature `clap`) | arguments for a program |
 //!
-//! It knows no Kubernetes and no EC2. Feature `mock` adds a mock of the port, feature `prometheus`
-//! a count of messages by what became of them.
+//! With the feature `mock` there is a mock of the port, with `prometheus` a count of messages by
+//! what became of them.
 //!
 //! # Example
 //! ```
 //! use std::sync::Arc;
 //! use spot_core::{drainer::{DrainOutcome, DrainReport, Drainer, Order}, handler::Handler};
-//! use spot_webhook::{Settings, target::Target, webhook};
+//! use spot_core::webhook::{Settings, target::Target, webhook};
 //!
 //! # struct SaveWork;
 //! # #[async_trait::async_trait]
@@ -37,7 +37,7 @@
 //! // The delivery ends when the handler has, and all is sent.
 //! let (ended, ()) = tokio::join!(handler.run(std::future::ready(())), delivery.run());
 //! ended.unwrap();
-//! # Ok::<(), spot_webhook::target::TargetError>(()) }).unwrap();
+//! # Ok::<(), spot_core::webhook::target::TargetError>(()) }).unwrap();
 //! ```
 
 #[cfg(feature = "clap")]
@@ -55,8 +55,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use spot_core::notice::{Instance, Notice};
-use spot_core::observer::{Event, Observer, Occurrence};
+use crate::notice::{Instance, Notice};
+use crate::observer::{Event, Observer, Occurrence};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 

@@ -27,6 +27,11 @@ pub struct DrainArgs {
     #[arg(long, env = "CONTEXT", help_heading = "Cluster", value_name = "NAME")]
     pub context: Option<String>,
 
+    /// Read the node, and read and evict its pods, as the node itself, so that no right is needed
+    /// beyond it: with Kubernetes 1.36 and newer, in a pod of that node
+    #[arg(long, env = "IMPERSONATE_NODE", help_heading = "Cluster", value_name = "BOOL", default_value_t = false, action = clap::ArgAction::Set)]
+    pub impersonate_node: bool,
+
     /// The pod that this runs in, which is never evicted
     #[arg(long, env = "POD_NAME", help_heading = "Cluster", value_name = "NAME")]
     pub pod_name: Option<String>,
@@ -106,7 +111,12 @@ impl DrainArgs {
                 Err(_) => Config::from_kubeconfig(&choice).await,
             },
         };
-        Cluster::connect(config.map_err(ConnectError::new)?)
+        let cluster = Cluster::connect(config.map_err(ConnectError::new)?)?;
+        Ok(if self.impersonate_node {
+            cluster.impersonating_nodes()
+        } else {
+            cluster
+        })
     }
 
     /// The plan's settings.

@@ -3,6 +3,7 @@
 #[cfg(feature = "events")]
 mod events;
 mod failure;
+mod identity;
 mod node;
 mod patience;
 mod pods;
@@ -32,6 +33,7 @@ pub use self_check::KubeSelfCheck;
 use crate::observer::{ApiCall, CallObserver};
 use crate::reply::{Raw, quote};
 use failure::Failure;
+use identity::Identity;
 use patience::{Patience, RECHECK};
 
 /// All but RFC 3986's unreserved characters.
@@ -97,6 +99,7 @@ fn unexpected(raw: &Raw) -> CallError {
 pub struct Cluster {
     connection: Arc<Connection>,
     observer: Option<Arc<dyn CallObserver>>,
+    identity: Identity,
 }
 
 struct Connection {
@@ -146,6 +149,7 @@ impl Cluster {
                 requests: AtomicU64::new(0),
             }),
             observer: None,
+            identity: Identity::default(),
         }
     }
 
@@ -158,6 +162,7 @@ impl Cluster {
         let client = client.unwrap_or_else(|| self.current().client.clone());
         Self {
             observer: self.observer.clone(),
+            identity: self.identity.clone(),
             ..Self::new(config, client)
         }
     }
@@ -167,6 +172,17 @@ impl Cluster {
     #[must_use]
     pub fn with_observer(mut self, observer: impl CallObserver + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// The same cluster, where a node is read, and its pods are read and evicted, as that node, by
+    /// constrained impersonation (Kubernetes 1.36 and newer): then no right to do so reaches
+    /// beyond that node. The node is patched as ourselves: none may change its own taints.
+    /// Counts for what is made from it afterwards. The right to impersonate an associated node
+    /// is one of tokens that are bound to a pod of that node.
+    #[must_use]
+    pub fn impersonating_nodes(mut self) -> Self {
+        self.identity = Identity::Node;
         self
     }
 

@@ -45,5 +45,6 @@ pub mod tools;
 pub mod trail;
 pub mod wait;
 pub mod webhook;
+pub mod wire;
 
 pub use error::{Error, Result};

@@ -58,7 +58,7 @@ pub(super) struct Kill {
 struct Outage {
     from: Duration,
     until: Duration,
-    fault: api::Fault,
+    fault: api::Injection,
 }
 
 pub(super) struct Plot {
@@ -152,7 +152,7 @@ impl Plot {
             let at = now.instant.saturating_duration_since(start);
             let holds = |outage: &&Outage| (outage.from..outage.until).contains(&at);
             let outage = outages.iter().find(holds);
-            outage.map_or_else(api::Fault::none, |outage| outage.fault.clone())
+            outage.map_or_else(api::Injection::none, |outage| outage.fault.clone())
         }
     }
 
@@ -280,14 +280,14 @@ fn metadata_fault(random: &mut Random) -> FaultRule {
 fn outage(random: &mut Random) -> Outage {
     let (from, until) = window(random, secs(40));
     let fault = match random.below(6) {
-        0 => api::Fault::status(503, "overloaded"),
-        1 => api::Trouble::BlackHole.into(),
-        2 => api::Trouble::BlackHoleAfter.into(),
-        3 => api::Trouble::ResetBefore.into(),
-        4 => api::Trouble::ResetAfter.into(),
-        _ => api::Fault {
+        0 => api::Injection::status(503, "overloaded"),
+        1 => Fault::BlackHole.into(),
+        2 => Fault::BlackHoleAfter.into(),
+        3 => Fault::ResetBefore.into(),
+        4 => Fault::ResetAfter.into(),
+        _ => api::Injection {
             before: random.duration(Duration::ZERO..secs(3)),
-            ..api::Fault::none()
+            ..api::Injection::none()
         },
     };
     Outage { from, until, fault }

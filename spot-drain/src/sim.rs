@@ -82,7 +82,7 @@ pub use access::Access;
 pub use api::{Answer, Api, Reply};
 pub use fault::{Faults, Injection, WatchFault};
 pub use kind::Kind;
-pub use record::Recorded;
+pub use record::{Effect, Recorded};
 pub use service::{Sim, SimBody, SimService};
 pub use spot_core::sim::Fault;
 pub use store::{Change, What};

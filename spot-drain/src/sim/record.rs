@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Request, header};
 use tokio::time::Instant;
 
+use super::api::Reply;
 use super::fault::Injection;
 
 /// A request as the server saw it.
@@ -26,14 +27,43 @@ pub struct Recorded {
     pub body: Bytes,
     /// What was made to go wrong with it.
     pub injected: Injection,
-    /// When it took effect, and the versions that it made; `None` where it took none, or where
-    /// that is not known, as of a real server.
-    pub effect: Option<(Instant, Range<u64>)>,
+    /// What came of it in the server; `None` where it did not get there, or where that is not
+    /// known, as of a real server.
+    pub effect: Option<Effect>,
     /// The status that it was answered with; `None` where it was not answered.
     pub status: Option<u16>,
     /// When it was answered (for a watch: when that began), or ended without; `None` while it is
     /// under way.
     pub ended: Option<Instant>,
+}
+
+/// What came of a request, whether or not its client was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Effect {
+    /// When.
+    pub at: Instant,
+    /// The versions that it made; an empty range where it changed nothing.
+    pub versions: Range<u64>,
+    /// The status that the server gave it.
+    pub status: u16,
+    /// The body of that answer; empty where it is a watch.
+    pub body: Bytes,
+}
+
+impl Effect {
+    pub(super) fn new(at: Instant, versions: Range<u64>, reply: &Reply) -> Self {
+        let (status, body) = match reply {
+            Reply::Whole(response) => (response.status().as_u16(), response.body().clone()),
+            Reply::Watch(_) => (200, Bytes::new()),
+        };
+        Self {
+            at,
+            versions,
+            status,
+            body,
+        }
+    }
 }
 
 impl Recorded {

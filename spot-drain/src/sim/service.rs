@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::api::{Answer, Reply};
 use super::failure::{Failure, answer};
 use super::fault::{Faults, Injection, WatchFault};
-use super::record::Recorded;
+use super::record::{Effect, Recorded};
 use super::watch::{Followed, Watch};
 use super::world::World;
 
@@ -198,7 +198,7 @@ impl Sim {
         let answer = inner.world.handle_stale(request, now, lag);
         let after = inner.world.api().version();
         if let Some(recorded) = inner.requests.get_mut(number) {
-            recorded.effect = Some((now, before + 1..after + 1));
+            recorded.effect = Some(Effect::new(now, before + 1..after + 1, &answer.reply));
         }
         self.tell(&inner, old);
         answer

@@ -77,6 +77,8 @@ pub struct World {
     began: Now,
     pace: Pace,
     agenda: Agenda,
+    /// The version that a builder left it at.
+    built: u64,
     /// Changes up to this version have been noticed.
     noticed: u64,
     /// By when the changes up to a version had happened, while they are remembered.
@@ -101,6 +103,7 @@ impl World {
             began,
             pace,
             agenda: Agenda::default(),
+            built: 0,
             noticed: 0,
             times: VecDeque::new(),
             processes: BTreeMap::new(),
@@ -151,10 +154,12 @@ impl World {
         self.handle_stale(request, at, 0)
     }
 
-    /// As [`handle`](Self::handle), with a cache that is behind by `lag` versions.
+    /// As [`handle`](Self::handle), with a cache that is behind by `lag` versions, but not by
+    /// what a builder made: that has been there for long.
     pub fn handle_stale(&mut self, request: &Request<Bytes>, at: Instant, lag: u64) -> Answer {
         self.advance(at);
-        let answer = self.api.handle_stale(request, self.at(at), lag);
+        let most = self.api.version().saturating_sub(self.built);
+        let answer = self.api.handle_stale(request, self.at(at), lag.min(most));
         self.notice(at);
         answer
     }

@@ -103,6 +103,7 @@ impl Builder {
             world.settle_pod(&pod, now);
         }
         world.settle(now);
+        world.built = world.api.version();
         world
     }
 }
@@ -135,6 +136,20 @@ impl Node {
     #[must_use]
     pub fn label(mut self, key: &str, value: &str) -> Self {
         set(&mut self.0, &["metadata", "labels", key], value);
+        self
+    }
+
+    /// With an annotation.
+    #[must_use]
+    pub fn annotation(mut self, key: &str, value: &str) -> Self {
+        set(&mut self.0, &["metadata", "annotations", key], value);
+        self
+    }
+
+    /// Cordoned.
+    #[must_use]
+    pub fn cordoned(mut self) -> Self {
+        set(&mut self.0, &["spec", "unschedulable"], true);
         self
     }
 

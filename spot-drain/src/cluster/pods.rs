@@ -36,10 +36,10 @@ pub struct KubePods {
     node: Option<String>,
 }
 
-/// The parts of a list that matter.
+/// The parts of a list that matter. What has no version is no list of the API server: an empty
+/// object would be a list of nothing.
 #[derive(Deserialize)]
 pub(super) struct Page<T> {
-    #[serde(default)]
     metadata: PageMeta,
     // An empty list of metadata comes as `null`.
     items: Option<Vec<T>>,
@@ -51,10 +51,11 @@ impl<T> Page<T> {
     }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct PageMeta {
     resource_version: String,
+    #[serde(default)]
     r#continue: String,
 }
 
@@ -70,8 +71,7 @@ struct Identity {
 }
 
 /// The part of a node that tells of its volumes.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 struct Attachments {
     status: AttachmentStatus,
 }

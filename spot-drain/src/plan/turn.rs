@@ -194,7 +194,8 @@ impl Drain {
                 let start = self.window.start();
                 let end = self.window.end();
                 let at = end.checked_sub(before).map_or(start, |at| at.max(start));
-                Some(entry.delete_again.map_or(at, |again| again.max(at)))
+                let later = entry.delete_again.max(entry.left_until);
+                Some(later.map_or(at, |later| later.max(at)))
             }
             _ => None,
         }

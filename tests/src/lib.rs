@@ -18,7 +18,7 @@
 
 pub mod audit;
 pub mod certificates;
-pub mod chaos;
+
 pub mod clock;
 pub mod cluster;
 pub mod conformance;
@@ -34,6 +34,7 @@ pub mod marks;
 pub mod metadata_mock;
 pub mod metadata_sim;
 pub mod plain_http;
+pub mod planted;
 pub mod ports;
 pub mod process;
 pub mod proxy;
@@ -41,6 +42,7 @@ pub mod rbac;
 pub mod resources;
 pub mod scenario;
 pub mod scratch;
+pub mod simulation;
 pub mod tools;
 pub mod trail;
 pub mod wait;

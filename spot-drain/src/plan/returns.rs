@@ -32,12 +32,12 @@ impl Returns {
         let Some(owner) = &pod.owner else {
             return Duration::ZERO;
         };
-        let owned = self.0.entry(owner.uid.clone()).or_default();
-        let before = owned.came;
-        owned.came = before.saturating_add(1);
+        let theirs = self.0.entry(owner.uid.clone()).or_default();
+        let before = theirs.came;
+        theirs.came = before.saturating_add(1);
         let present = u32::try_from(present).unwrap_or(u32::MAX);
-        owned.most = owned.most.max(present).max(1);
-        match (before / owned.most).checked_sub(FREE) {
+        theirs.most = theirs.most.max(present).max(1);
+        match (before / theirs.most).checked_sub(FREE) {
             None => Duration::ZERO,
             Some(again) => PAUSE.0.saturating_mul(1 << again.min(8)).min(PAUSE.1),
         }

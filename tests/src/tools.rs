@@ -141,7 +141,7 @@ impl Tools {
 
     fn ensure_blocking(wanted: &[Tool]) -> Result<Self> {
         let tools = Self {
-            dir: cache_dir()?.join(format!("tools-{:016x}", fingerprint())),
+            dir: cache_dir()?.join(format!("tools-{:016x}", tools_fingerprint())),
         };
         let missing = |tools: &Self| -> Vec<Tool> {
             wanted
@@ -274,12 +274,17 @@ fn pinned(start: &str) -> Option<&'static str> {
         .find_map(|rest| rest.split_whitespace().next())
 }
 
-/// FNV-1a over everything that goes into the tools: other input, other directory.
-fn fingerprint() -> u64 {
+/// Everything that goes into the tools: other input, other directory.
+fn tools_fingerprint() -> u64 {
     let recipes = Tool::ALL.map(|tool| match tool.recipe() {
         Recipe::Pinned(package) | Recipe::Install(package) => package,
     });
-    [GO_MOD, GO_SUM, &version_flags(), &recipes.join(" ")]
+    fingerprint(&[GO_MOD, GO_SUM, &version_flags(), &recipes.join(" ")])
+}
+
+/// FNV-1a over all parts.
+pub(crate) fn fingerprint(parts: &[&str]) -> u64 {
+    parts
         .iter()
         .flat_map(|text| text.bytes())
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

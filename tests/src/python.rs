@@ -18,6 +18,8 @@ use crate::{
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
 const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
+const NEEDED: &str = "The tests of examples/eks need Python 3.11 or newer with its module venv \
+                      (Debian: python3-venv).";
 /// Written last: an environment without it is not whole.
 const WHOLE: &str = "whole";
 
@@ -38,6 +40,7 @@ impl Python {
         tokio::task::spawn_blocking(Self::ensure_blocking)
             .await
             .map_err(|error| Error::Tool(format!("the installation was cut off: {error}")))?
+            .map_err(|error| Error::Tool(format!("{error:?}\n{NEEDED}")))
     }
 
     /// The directory of its programs, for a `PATH`.
@@ -130,8 +133,7 @@ fn run(program: &Path, prepare: impl FnOnce(&mut Command)) -> Result<String> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(Error::Tool(format!(
-        "`{}` ended with {}: the tests of examples/eks need Python 3.11 or newer with its module \
-         venv (Debian: python3-venv)\n{}",
+        "`{}` ended with {}:\n{}",
         program.display(),
         output.status,
         String::from_utf8_lossy(&output.stderr).trim_end(),

@@ -6,7 +6,7 @@ use spot_tests::{
     eks::{guide::Guide, moto::Moto, shell::Printed, template::Template},
 };
 
-const SET_UP: [&str; 9] = [
+pub(crate) const SET_UP: [&str; 9] = [
     "names",
     "create-cluster",
     "find-stacks",
@@ -17,6 +17,10 @@ const SET_UP: [&str; 9] = [
     "find-the-rest",
     "is-all-set",
 ];
+pub(crate) const LAUNCH: [&str; 3] = ["launch", "describe", "launch-link"];
+pub(crate) const CLEAN_UP: [&str; 3] = ["delete-nodes", "delete-bucket", "is-anything-left"];
+pub(crate) const UPDATE: [&str; 2] = ["update-eksctl-group-plan", "update-eksctl-group"];
+pub(crate) const END: [&str; 1] = ["delete-cluster"];
 /// What can be left behind in an account that had nothing but its default VPC.
 const LEFT: &str = r#"
 aws cloudformation describe-stacks --query 'Stacks[].StackName' --output text
@@ -61,17 +65,16 @@ async fn the_guide_leads_from_nothing_to_nodes_and_back() -> Result<()> {
     let printed = shell
         .follow(&guide)
         .blocks(&SET_UP)?
-        .blocks(&["launch", "describe"])?
+        .blocks(&LAUNCH)?
         .own("values", VALUES)
         .own("group", THE_GROUP)
         .own("launch template", THE_LAUNCH_TEMPLATE)
         .own("user data", THE_USER_DATA)
-        .blocks(&["launch-link"])?
         .own("uploaded", UPLOADED)
-        .blocks(&["delete-nodes", "delete-bucket", "is-anything-left"])?
-        .blocks(&["update-eksctl-group-plan", "update-eksctl-group"])?
+        .blocks(&CLEAN_UP)?
+        .blocks(&UPDATE)?
         .own("updated", UPDATED)
-        .blocks(&["delete-cluster"])?
+        .blocks(&END)?
         .own("left", LEFT)
         .run()
         .await?;

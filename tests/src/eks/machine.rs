@@ -1,4 +1,4 @@
-//! An EC2 instance as its user data sees it: a metadata service, EC2's and EKS's APIs, and either
+//! An EC2 instance as its user data sees it: a metadata service, EC2's API, and either
 //! `nodeadm` or `bootstrap.sh`. All are stand-ins that write down how they were called.
 
 use std::{
@@ -14,6 +14,7 @@ use crate::{
     Error, Result,
     error::Context as _,
     process::{Process, Spec},
+    python::Python,
     scratch::Scratch,
 };
 
@@ -28,6 +29,8 @@ pub enum Image {
     Al2,
     /// Amazon Linux 2023: `nodeadm`, and a `bootstrap.sh` that refuses.
     Al2023,
+    /// The same before `nodeadm` read more than the user data.
+    OldAl2023,
 }
 
 /// One call of a stand-in: its name and its arguments.
@@ -48,8 +51,10 @@ pub struct Booted {
     pub said: String,
     /// What it called, in that order.
     pub calls: Vec<Call>,
-    /// Where the document for `nodeadm` is.
-    pub node_config: PathBuf,
+    /// The document for `nodeadm` in the user data itself.
+    pub first_document: Value,
+    /// Where the one with the life cycle is to be.
+    pub document: PathBuf,
     _scratch: Scratch,
 }
 
@@ -67,10 +72,14 @@ impl Machine {
         machine.stand_in("sleep", "bin/sleep")?;
         match image {
             Image::Al2 => machine.stand_in("bootstrap", "etc/eks/bootstrap.sh")?,
-            Image::Al2023 => {
+            Image::Al2023 | Image::OldAl2023 => {
                 machine.stand_in("nodeadm", "bin/nodeadm")?;
                 machine.stand_in("no-bootstrap", "etc/eks/bootstrap.sh")?;
             }
+        }
+        if image == Image::Al2023 {
+            let dir = machine.scratch.path().join("etc/eks/nodeadm.d");
+            std::fs::create_dir(&dir).context(format!("make {}", dir.display()))?;
         }
         machine.metadata("instance-id", INSTANCE)
     }
@@ -109,17 +118,29 @@ impl Machine {
         self.write(&format!("answers/refusals/{command}"), &count.to_string())
     }
 
-    /// Runs the user data to its end.
+    /// Does with the user data what cloud-init does: runs its script to its end.
     ///
     /// # Errors
-    /// When bash cannot be started, or does not end.
+    /// When the user data is not a document for `nodeadm` and a script, bash cannot be started, or
+    /// does not end.
     pub async fn boot(self, user_data: &str) -> Result<Booted> {
         let dir = self.scratch.path().to_owned();
+        let machine = self.write("user-data", user_data)?;
+        let python = Python::ensure().await?;
+        let mime = dir.join("user-data").display().to_string();
+        let parts = python.script("mime_parts.py", &[&mime]).await?;
+        let part = |index: usize, kind: &str| {
+            let part = parts[0].get(index).filter(|part| part[0] == kind);
+            let body = part.and_then(|part| part[1].as_str());
+            body.ok_or_else(|| Error::Usage(format!("part {index} of the user data is no {kind}")))
+        };
+        let first_document = yaml(part(0, "application/node.eks.aws")?)?;
         // Paths of the root directory that it names, moved into ours.
-        let script = user_data.replace("/etc/eks/", &format!("{}/etc/eks/", dir.display()));
-        let machine = self.write("user-data", &script)?;
+        let script = part(1, "text/x-shellscript")?
+            .replace("/etc/eks/", &format!("{}/etc/eks/", dir.display()));
+        let machine = machine.write("script", &script)?;
         let spec = Spec::new("user data", Path::new("bash"), &dir.join("log"))
-            .arg(dir.join("user-data"))
+            .arg(dir.join("script"))
             .env("MACHINE", &dir)
             .env("PATH", format!("{}/bin:/usr/bin:/bin", dir.display()));
         let process = Process::start(&spec)?;
@@ -128,7 +149,8 @@ impl Machine {
             code: status.code(),
             said: process.log(),
             calls: calls(&dir.join("calls")),
-            node_config: dir.join("etc/eks/nodegroup.yaml"),
+            first_document,
+            document: dir.join("etc/eks/nodeadm.d/lifecycle.yaml"),
             _scratch: machine.scratch,
         })
     }
@@ -153,15 +175,13 @@ impl Machine {
 }
 
 impl Booted {
-    /// The document for `nodeadm`.
+    /// The document with the life cycle.
     ///
     /// # Errors
     /// When there is none, or it is no YAML.
     pub fn document(&self) -> Result<Value> {
-        let path = self.node_config.display();
-        let text = std::fs::read_to_string(&self.node_config).context(format!("read {path}"))?;
-        serde_saphyr::from_str(&text)
-            .map_err(|error| Error::Usage(format!("{text}\nis no YAML: {error}")))
+        let path = self.document.display();
+        yaml(&std::fs::read_to_string(&self.document).context(format!("read {path}"))?)
     }
 
     /// The calls of one stand-in, without its name.
@@ -172,6 +192,11 @@ impl Booted {
             .map(|call| &call[1..])
             .collect()
     }
+}
+
+fn yaml(text: &str) -> Result<Value> {
+    serde_saphyr::from_str(text)
+        .map_err(|error| Error::Usage(format!("{text}\nis no YAML: {error}")))
 }
 
 /// A file of calls: the number of words and the words, each ended by a zero byte.

@@ -175,7 +175,7 @@ async fn values_that_would_break_a_node_are_refused_at_once() -> Result<()> {
     let profile = "arn:aws:iam::123456789012:instance-profile";
     let (plain, path) = (format!("{profile}/workers"), format!("{profile}/a/b-c_d"));
     let types = "m5.large,m5a.large,m5d.large,m6i.large,m6a.large,m7i-flex.large";
-    let cases: [(&str, &[&str], &[&str]); 6] = [
+    let cases: [(&str, &[&str], &[&str]); 9] = [
         ("BootstrapArgumentsForOnDemand", &arguments, &not_arguments),
         ("BootstrapArgumentsForSpotFleet", &arguments, &not_arguments),
         (
@@ -197,6 +197,21 @@ async fn values_that_would_break_a_node_are_refused_at_once() -> Result<()> {
             "InstanceTypesOverride",
             &[template.default("InstanceTypesOverride"), types],
             &["m5.large", "m5.large, m5a.large", ""],
+        ),
+        (
+            "ApiServerEndpoint",
+            &["", "https://0A.gr7.us-east-2.eks.amazonaws.com"],
+            &["0A.gr7.us-east-2.eks.amazonaws.com", "https://a'b", "None"],
+        ),
+        (
+            "CertificateAuthorityData",
+            &["", "LS0t+/8="],
+            &["-----BEGIN CERTIFICATE-----", "a'b"],
+        ),
+        (
+            "ServiceCidr",
+            &["", "10.100.0.0/16", "fd00:1::/108"],
+            &["10.100.0.0", "None", "a'b"],
         ),
         (
             "ClusterName",

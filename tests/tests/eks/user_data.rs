@@ -13,7 +13,6 @@ const CLUSTER: (&str, &str) = ("ClusterName", "workshop");
 const SPOT: &str = "--node-labels=lifecycle=Ec2Spot \
                     --register-with-taints=spotInstance=true:PreferNoSchedule";
 const ON_DEMAND: &str = "--node-labels=lifecycle=OnDemand";
-const DESCRIBED: &str = "https://A.eks.amazonaws.com\tQ0E=\t10.100.0.0/16\n";
 const INSTANCES: &str = "ec2 describe-instances";
 
 /// Boots with `BootstrapArgumentsForSpotFleet` set, unless that is none, or else the default.
@@ -36,15 +35,11 @@ fn bootstrapped(booted: &Booted) -> &[String] {
     calls[0]
 }
 
-/// The document that `nodeadm` was called with, the one time that it was.
+/// The document that lets the node join, which `nodeadm` reads later.
 fn node_config(booted: &Booted) -> Result<Value> {
     assert_eq!(booted.code, Some(0), "{}", booted.said);
     assert!(booted.calls_of("bootstrap.sh").is_empty());
-    let source = format!("file://{}", booted.node_config.display());
-    assert_eq!(
-        booted.calls_of("nodeadm"),
-        [["init", "--config-source", source.as_str()]]
-    );
+    assert!(booted.calls_of("nodeadm").is_empty());
     booted.document()
 }
 
@@ -52,8 +47,8 @@ fn node_config(booted: &Booted) -> Result<Value> {
 fn refused(booted: &Booted, why: &str) {
     assert_ne!(booted.code, Some(0));
     assert!(booted.said.contains(why), "{}", booted.said);
-    assert!(booted.calls_of("nodeadm").is_empty());
     assert!(booted.calls_of("bootstrap.sh").is_empty());
+    assert!(!booted.document.exists());
 }
 
 #[tokio::test]
@@ -142,83 +137,78 @@ async fn words_stay_words_whatever_is_in_them() -> Result<()> {
 
 #[tokio::test]
 async fn nodeadm_gets_the_same_labels_and_taints_as_bootstrap_sh() -> Result<()> {
+    let template = Template::read().await?;
+    let set = [
+        CLUSTER,
+        ("ApiServerEndpoint", "https://a.example"),
+        ("CertificateAuthorityData", "Q0E="),
+        ("ServiceCidr", "fd00:1::/108"),
+    ];
     for (life_cycle, arguments) in [("spot", SPOT), ("on-demand", ON_DEMAND)] {
-        let machine = Machine::new(Image::Al2023)?
-            .metadata("instance-life-cycle", life_cycle)?
-            .api("eks describe-cluster", DESCRIBED)?;
-        let booted = boot(machine, None).await?;
+        let machine = Machine::new(Image::Al2023)?.metadata("instance-life-cycle", life_cycle)?;
+        let booted = machine.boot(&template.user_data(&set)?).await?;
         let flags: Vec<_> = arguments.split(' ').collect();
+        let document = |spec: Value| json!({"apiVersion": "node.eks.aws/v1alpha1", "kind": "NodeConfig", "spec": spec});
+        assert_eq!(
+            booted.first_document,
+            document(json!({
+                "cluster": {
+                    "name": "workshop",
+                    "apiServerEndpoint": "https://a.example",
+                    "certificateAuthority": "Q0E=",
+                    "cidr": "fd00:1::/108",
+                },
+                // Without the other document the node does not join.
+                "kubelet": {"config": {"registerNode": false}},
+            }))
+        );
         assert_eq!(
             node_config(&booted)?,
-            json!({
-                "apiVersion": "node.eks.aws/v1alpha1",
-                "kind": "NodeConfig",
-                "spec": {
-                    "cluster": {
-                        "name": "workshop",
-                        "apiServerEndpoint": "https://A.eks.amazonaws.com",
-                        "certificateAuthority": "Q0E=",
-                        "cidr": "10.100.0.0/16",
-                    },
-                    "kubelet": {"flags": flags},
-                },
-            })
+            document(json!({"kubelet": {"config": {"registerNode": true}, "flags": flags}}))
         );
-        let asked = booted.calls_of("aws");
-        assert_eq!(asked.len(), 1);
-        assert!(
-            asked[0]
-                .windows(2)
-                .any(|pair| pair == ["--name", "workshop"])
-        );
+        assert!(booted.calls_of("aws").is_empty());
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn nodeadm_gets_what_bootstrap_sh_would_be_told_of_the_cluster() -> Result<()> {
-    // Quotes inside quotes are left for the kubelet's own splitting.
-    let arguments = r#"--apiserver-endpoint https://b.example --b64-cluster-ca Qg==
-        --service-ipv6-cidr fd00:1::/108 --dns-cluster-ip fd00:1::a,10.0.0.10
-        --kubelet-extra-args '--v=4 --x="a b"  --y="c d"'"#
-        .replace('\n', " ");
-    let booted = boot(spot(Image::Al2023)?, Some(&arguments)).await?;
-    let config = node_config(&booted)?;
-    assert!(booted.calls_of("aws").is_empty());
-    let cluster = &config["spec"]["cluster"];
-    assert_eq!(cluster["apiServerEndpoint"], "https://b.example");
-    assert_eq!(cluster["certificateAuthority"], "Qg==");
-    assert_eq!(cluster["cidr"], "fd00:1::/108");
-    let kubelet = &config["spec"]["kubelet"];
-    assert_eq!(kubelet["flags"], json!(["--v=4", "--x=a b", "--y=c d"]));
-    assert_eq!(
-        kubelet["config"]["clusterDNS"],
-        json!(["fd00:1::a", "10.0.0.10"])
-    );
-    Ok(())
-}
-
-#[tokio::test]
-async fn odd_flags_and_names_keep_the_document_what_it_is() -> Result<()> {
+async fn odd_flags_and_names_keep_the_documents_what_they_are() -> Result<()> {
     let template = Template::read().await?;
-    // One apostrophe, a colon with a space, a name that YAML would take for a number.
-    let arguments = r#"--kubelet-extra-args '--a="it'"'"'s: b" --c=[d]'"#;
-    let set = [
-        ("ClusterName", "1e3"),
-        ("BootstrapArgumentsForSpotFleet", arguments),
+    // Quotes inside quotes are for the kubelet's own splitting; an apostrophe, a colon with a
+    // space; a name that YAML would take for a number.
+    let cases = [
+        (
+            r#"'--v=4 --x="a b"  --y="c d"'"#,
+            vec!["--v=4", "--x=a b", "--y=c d"],
+        ),
+        (
+            r#"'--a="it'"'"'s: b" --c=[d]'"#,
+            vec!["--a=it's: b", "--c=[d]"],
+        ),
     ];
-    let machine = spot(Image::Al2023)?.api("eks describe-cluster", DESCRIBED)?;
-    let booted = machine.boot(&template.user_data(&set)?).await?;
-    let config = node_config(&booted)?;
-    assert_eq!(config["spec"]["cluster"]["name"], "1e3");
+    for (arguments, flags) in cases {
+        let arguments =
+            format!("--dns-cluster-ip fd00:1::a,10.0.0.10 --kubelet-extra-args {arguments}");
+        let set = [
+            ("ClusterName", "1e3"),
+            ("BootstrapArgumentsForSpotFleet", arguments.as_str()),
+        ];
+        let booted = spot(Image::Al2023)?
+            .boot(&template.user_data(&set)?)
+            .await?;
+        assert_eq!(booted.first_document["spec"]["cluster"]["name"], "1e3");
+        let kubelet = &node_config(&booted)?["spec"]["kubelet"];
+        assert_eq!(kubelet["flags"], json!(flags));
+        assert_eq!(
+            kubelet["config"]["clusterDNS"],
+            json!(["fd00:1::a", "10.0.0.10"])
+        );
+    }
+    let config = node_config(&boot(spot(Image::Al2023)?, Some("")).await?)?;
     assert_eq!(
-        config["spec"]["kubelet"]["flags"],
-        json!(["--a=it's: b", "--c=[d]"])
+        config["spec"]["kubelet"],
+        json!({"config": {"registerNode": true}})
     );
-
-    let machine = spot(Image::Al2023)?.api("eks describe-cluster", DESCRIBED)?;
-    let config = node_config(&boot(machine, Some("")).await?)?;
-    assert_eq!(config["spec"]["kubelet"]["flags"], Value::Null);
     Ok(())
 }
 
@@ -230,10 +220,11 @@ async fn what_nodeadm_cannot_be_told_keeps_the_node_out_and_is_named() -> Result
         ("--kubelet-extra-args", "has no value"),
         ("--kubelet-extra-args \"--v='4\"", "unmatched"),
     ] {
-        let machine = spot(Image::Al2023)?.api("eks describe-cluster", DESCRIBED)?;
-        refused(&boot(machine, Some(arguments)).await?, why);
+        refused(&boot(spot(Image::Al2023)?, Some(arguments)).await?, why);
     }
-    // EKS does not answer: no half a document.
-    refused(&boot(spot(Image::Al2023)?, None).await?, "life cycle: spot");
+    refused(
+        &boot(spot(Image::OldAl2023)?, None).await?,
+        "take a newer one",
+    );
     Ok(())
 }

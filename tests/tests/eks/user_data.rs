@@ -148,7 +148,9 @@ async fn nodeadm_gets_the_same_labels_and_taints_as_bootstrap_sh() -> Result<()>
         let machine = Machine::new(Image::Al2023)?.metadata("instance-life-cycle", life_cycle)?;
         let booted = machine.boot(&template.user_data(&set)?).await?;
         let flags: Vec<_> = arguments.split(' ').collect();
-        let document = |spec: Value| json!({"apiVersion": "node.eks.aws/v1alpha1", "kind": "NodeConfig", "spec": spec});
+        let version = "node.eks.aws/v1alpha1";
+        let document =
+            |spec: Value| json!({"apiVersion": version, "kind": "NodeConfig", "spec": spec});
         assert_eq!(
             booted.first_document,
             document(json!({

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use spot_core::args::PolicyArgs;
-use spot_core::handler::{Handler, HandlerBuilder};
+use spot_core::handler::{Handler, HandlerBuilder, HandlerError};
 use spot_core::observer::LogObserver;
 use spot_drain::args::DrainArgs;
 use spot_drain::cluster::Cluster;
@@ -100,7 +100,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
     tokio::select! {
         ended = handler.run(shutdown) => {
             tracing::info!(node = node_name, ok = ended.is_ok(), "ended");
-            ended.map_err(Exit::from)
+            ended.map_err(|error| ended_by(&error))
         }
         exit = signals.follow(stop) => Err(exit),
         failed = health::serve(listener, readiness) => {
@@ -124,6 +124,16 @@ pub(crate) fn compose(source: ImdsSource, cluster: &Cluster, drain: &DrainArgs) 
         .node(node)
         .self_check(check)
         .self_check_interval(drain.self_check_every())
+}
+
+/// How the program ends after an error of the handler.
+pub(crate) fn ended_by(error: &HandlerError) -> Exit {
+    match error {
+        HandlerError::UnknownNode(node) => {
+            Exit::unavailable(format!("{}; {}", node.describe(), node.remedy()))
+        }
+        _ => Exit::bug(chain(error)),
+    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {

@@ -19,7 +19,7 @@ use crate::pods::{BudgetChange, Change, Freshness, Listed, Pods, PodsError, Watc
 use crate::reply::{Reply, decode};
 
 /// The most pods in one page of a list that does not come from the cache.
-const PAGE: u32 = 250;
+pub(super) const PAGE: u32 = 250;
 /// What is accepted where only the objects' metadata is of interest.
 pub(super) const METADATA: &str =
     "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
@@ -48,6 +48,11 @@ pub(super) struct Page<T> {
 impl<T> Page<T> {
     pub(super) fn into_items(self) -> Vec<T> {
         self.items.unwrap_or_default()
+    }
+
+    /// The items, and the token of the next page; it is empty after the last one.
+    pub(super) fn into_parts(self) -> (Vec<T>, String) {
+        (self.items.unwrap_or_default(), self.metadata.r#continue)
     }
 }
 

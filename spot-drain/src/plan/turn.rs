@@ -165,25 +165,13 @@ impl Drain {
 
     /// When the waves start that wait for others.
     fn waves(&self) -> Waves {
-        let mut starts = BTreeMap::new();
-        if !self.window.has_waves() {
-            return Waves(starts);
-        }
         // The longest grace of each wave that has something left to do.
         let mut longest: BTreeMap<u8, Duration> = BTreeMap::new();
         for entry in self.pods.values().filter(|e| !e.is_done()) {
             let grace = longest.entry(entry.turn().wave).or_default();
             *grace = entry.facts.grace.max(*grace);
         }
-        let first = longest.keys().next().copied();
-        let mut needed = Duration::ZERO;
-        for (&wave, &grace) in longest.iter().rev() {
-            needed = needed.saturating_add(grace);
-            if Some(wave) != first {
-                starts.insert(wave, self.window.latest_for(needed));
-            }
-        }
-        Waves(starts)
+        Waves(self.window.waves(&longest))
     }
 
     /// When a pod is deleted past its budget.

@@ -1,16 +1,28 @@
 //! The guide's `kubectl` commands, on a real control plane with nodes as the template labels them.
 
+use std::path::Path;
+
 use spot_tests::{
     Result,
     cluster::{Cluster, NodeSpec},
     control_plane::ControlPlane,
-    eks::{guide::Guide, shell::Shell},
+    eks::{
+        guide::Guide,
+        shell::{Printed, Shell},
+    },
+    handler,
     tools::{Tool, Tools},
 };
 
-pub(crate) const LISTS: [&str; 3] = ["nodes", "nodes-by-lifecycle", "pods-on-spot"];
-pub(crate) const APPLICATION: [&str; 3] = [
+pub(crate) const LISTS: [&str; 4] = [
+    "nodes",
+    "nodes-by-lifecycle",
+    "pods-on-spot",
+    "plugin-lists",
+];
+pub(crate) const APPLICATION: [&str; 4] = [
     "deploy-application",
+    "plugin-check",
     "application-address",
     "delete-application",
 ];
@@ -26,14 +38,20 @@ async fn nodes_and_pods_are_listed_and_the_application_comes_and_goes() -> Resul
 
     let tools = Tools::ensure(&[Tool::Kubectl]).await?;
     let kubectl = tools.path(Tool::Kubectl);
-    let shell =
-        Shell::new(kubectl.parent().map(Into::into)).env("KUBECONFIG", plane.kubeconfig("admin")?);
+    let programs = [kubectl.as_path(), handler::plugin().await?];
+    let programs = programs.into_iter().filter_map(Path::parent);
+    let shell = Shell::new(programs.map(Into::into)).env("KUBECONFIG", plane.kubeconfig("admin")?);
     let guide = Guide::read()?;
     let printed = shell
         .follow(&guide)
         .blocks(&LISTS)?
-        .blocks(&["deploy-application", "application-address"])?
+        .blocks(&["deploy-application", "application-address", "plugin-check"])?
         .own("pods", guide.commands("pods-on-spot")?)
+        .own("plugin-pods", "kubectl spot pods --output json")
+        .own(
+            "plugin-json",
+            "kubectl spot check --output json || test $? = 1",
+        )
         .blocks(&["delete-application"])?
         .own(
             "left",
@@ -70,6 +88,43 @@ async fn nodes_and_pods_are_listed_and_the_application_comes_and_goes() -> Resul
         .iter()
         .filter(|pod| pod[1].starts_with("ecsdemo-frontend-"));
     assert_eq!((pods.len(), frontend.count()), (3, 3), "{pods:?}");
+    let of_plugin = printed.json("plugin-pods")?;
+    let of_plugin = of_plugin["pods"].as_array().into_iter().flatten();
+    let mut of_plugin: Vec<_> = of_plugin.filter_map(|pod| pod["name"].as_str()).collect();
+    let mut of_kubectl: Vec<_> = pods.iter().map(|pod| pod[1].as_str()).collect();
+    of_plugin.sort_unstable();
+    of_kubectl.sort_unstable();
+    assert_eq!(of_plugin, of_kubectl);
+    the_plugin_says_what_is_there(&printed, [&spot_1, &spot_2], &on_demand)?;
     assert_eq!(printed.by("left"), "");
     cluster.delete().await
+}
+
+/// The lists and the check of the plugin.
+fn the_plugin_says_what_is_there(printed: &Printed, spot: [&str; 2], other: &str) -> Result<()> {
+    let lists = printed.by("plugin-lists");
+    let taint = "Ready    spotInstance=true:PreferNoSchedule";
+    let line = |node: &str, rest: &str| {
+        lists
+            .lines()
+            .any(|line| line.starts_with(node) && line.contains(rest))
+    };
+    for node in spot {
+        assert!(line(node, "Ec2Spot") && line(node, taint), "{lists}");
+    }
+    assert!(line(other, "OnDemand") && line(other, "<none>"), "{lists}");
+    assert!(lists.contains("2 of 3 nodes are spot nodes (label lifecycle=Ec2Spot)"));
+    assert!(lists.contains("0 pods on 2 spot nodes"), "{lists}");
+
+    let said = printed.by("plugin-check");
+    println!("{said}");
+    assert!(said.contains("Not considered: affinity"), "{said}");
+    let checked = printed.json("plugin-json")?;
+    assert_eq!(checked["nodes"].as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        checked["unknown"].as_array().map(Vec::len),
+        Some(0),
+        "{checked}"
+    );
+    Ok(())
 }

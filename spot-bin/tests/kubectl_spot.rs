@@ -1,5 +1,7 @@
 //! `kubectl spot` against a simulated cluster on a port: what it prints, and how it ends.
 
+#![expect(clippy::unwrap_used, reason = "fixtures of tests")]
+
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -80,6 +80,7 @@ fn brief(finding: &Finding) -> String {
     format!("{app} {}", finding.reason.as_str())
 }
 
+#[expect(clippy::unwrap_used, reason = "a fixture")]
 async fn checked(sim: &Sim, dry_runs: bool) -> Check {
     let cluster = Cluster::from_client(sim.client());
     let settings = CheckSettings::default();

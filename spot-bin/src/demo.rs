@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval};
 
 use crate::exit::{Exit, chain};
-use crate::run::{compose, drainer};
+use crate::run::{self, compose, drainer};
 use scene::{DOOMED, Scene};
 use view::View;
 
@@ -75,7 +75,7 @@ pub(crate) async fn demo() -> Result<(), Exit> {
                     report = Some(finished);
                 }
             }
-            ended = &mut running => return ended.map_err(Exit::from),
+            ended = &mut running => return ended.map_err(|error| run::ended_by(&error)),
             never = &mut alive => match never {},
             _ = look.tick() => {
                 let state = scene.look();

@@ -4,12 +4,11 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use spot_core::handler::HandlerError;
 
 /// A usage error.
 const USAGE: u8 = 64;
-/// Our own node does not exist.
-const NO_NODE: u8 = 69;
+/// Our own node does not exist, or the cluster cannot be asked.
+const UNAVAILABLE: u8 = 69;
 /// A bug.
 const BUG: u8 = 70;
 
@@ -37,8 +36,16 @@ impl Exit {
         }
     }
 
-    /// A second signal: at once, and silently.
-    pub(crate) fn signal(code: u8) -> Self {
+    /// What was asked for is not there.
+    pub(crate) fn unavailable(line: impl Into<String>) -> Self {
+        Self {
+            code: UNAVAILABLE,
+            line: Some(line.into()),
+        }
+    }
+
+    /// A code that says all, or after whose reasons nothing is left to say.
+    pub(crate) fn silent(code: u8) -> Self {
         Self { code, line: None }
     }
 
@@ -48,18 +55,6 @@ impl Exit {
             eprintln!("error: {line}");
         }
         ExitCode::from(self.code)
-    }
-}
-
-impl From<HandlerError> for Exit {
-    fn from(error: HandlerError) -> Self {
-        match &error {
-            HandlerError::UnknownNode(node) => Self {
-                code: NO_NODE,
-                line: Some(format!("{}; {}", node.describe(), node.remedy())),
-            },
-            _ => Self::bug(chain(&error)),
-        }
     }
 }
 

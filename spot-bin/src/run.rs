@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use spot_core::args::PolicyArgs;
-use spot_core::handler::{Handler, HandlerBuilder};
+use spot_core::handler::{Handler, HandlerBuilder, HandlerError};
 use spot_core::observer::LogObserver;
 use spot_core::policy::Policy;
 use spot_core::webhook::args::WebhookArgs;
@@ -149,7 +149,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
         never = &mut served => match never {},
     }
     tracing::info!(node = node_name, ok = ended.is_ok(), "ended");
-    ended.map_err(Exit::from)
+    ended.map_err(|error| ended_by(&error))
 }
 
 /// The handler of one node: what the daemon runs, and the demo.
@@ -187,6 +187,16 @@ fn source(
     let client = args.client().observer(observer).build()?;
     let source = ImdsSource::builder(client).poll_interval(args.poll_interval);
     source.kinds(policy.kinds()).build()
+}
+
+/// How the program ends after an error of the handler.
+pub(crate) fn ended_by(error: &HandlerError) -> Exit {
+    match error {
+        HandlerError::UnknownNode(node) => {
+            Exit::unavailable(format!("{}; {}", node.describe(), node.remedy()))
+        }
+        _ => Exit::bug(chain(error)),
+    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {

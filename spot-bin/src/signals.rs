@@ -29,7 +29,8 @@ impl Signals {
         self.next().await;
         // Whoever waited for it may have ended already.
         let _ = first.send(());
-        Exit::signal(self.next().await)
+        // At once, and silently.
+        Exit::silent(self.next().await)
     }
 
     async fn next(&mut self) -> u8 {

@@ -16,6 +16,10 @@ use tokio::time::Instant;
 
 use crate::clock::WallClock;
 
+/// What a simulator's wall clock shows at its start, unless it is told otherwise:
+/// 2026-01-01T12:00:00Z.
+pub const START: Timestamp = Timestamp::constant(1_767_268_800, 0);
+
 /// A generator of random numbers that replays: Sebastiano Vigna's `SplitMix64`.
 ///
 /// Good enough to choose faults and spread times, and no secret is safe with it.
@@ -146,8 +150,7 @@ impl WallClock for VirtualClock {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The request is performed; the reply comes that much later. Longer than anybody waits, it
-    /// is a black hole after the effect.
+    /// The request is performed; the reply comes that much later.
     Delay(Duration),
     /// The request is not performed; this is the reply. With status 200 it is a reply that means
     /// something else.
@@ -165,6 +168,8 @@ pub enum Fault {
     ResetAfter,
     /// The request is not performed, and nothing ever answers it.
     BlackHole,
+    /// The request is performed, and nothing ever answers it.
+    BlackHoleAfter,
     /// The request is performed; the connection ends after so many bytes of the reply's body.
     Truncate(usize),
     /// The request is performed; the reply's body is padded with spaces to so many bytes.
@@ -208,6 +213,7 @@ impl fmt::Display for Fault {
             Self::ResetBefore => f.write_str("reset before the effect"),
             Self::ResetAfter => f.write_str("reset after the effect"),
             Self::BlackHole => f.write_str("black hole"),
+            Self::BlackHoleAfter => f.write_str("black hole after the effect"),
             Self::Truncate(bytes) => write!(f, "cut off after {bytes} bytes"),
             Self::Oversize(bytes) => write!(f, "padded to {bytes} bytes"),
             Self::Refused => f.write_str("refused"),

@@ -1,11 +1,15 @@
-//! Arguments of the drain for a binary that uses `clap`.
+//! Arguments of the drain and of the check, for a binary that uses `clap`.
 
-use std::path::PathBuf;
+mod check;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+
+pub use check::{CheckArgs, ClusterArgs};
 
 use crate::cluster::{Cluster, ConnectError};
 use crate::plan::{BudgetPolicy, Settings};
@@ -96,22 +100,14 @@ impl DrainArgs {
     /// # Errors
     /// Where there is no usable configuration. The API server is not asked yet.
     pub async fn cluster(&self) -> Result<Cluster, ConnectError> {
-        let choice = KubeConfigOptions {
-            context: self.context.clone(),
-            ..Default::default()
-        };
-        let config = match &self.kubeconfig {
-            Some(file) => {
-                let kubeconfig = Kubeconfig::read_from(file).map_err(ConnectError::new)?;
-                Config::from_custom_kubeconfig(kubeconfig, &choice).await
+        // A kubeconfig that is named, or a context of one, wins over the pod's account.
+        let ours = Config::incluster();
+        let cluster = match ours {
+            Ok(config) if self.kubeconfig.is_none() && self.context.is_none() => {
+                Cluster::connect(config)?
             }
-            None if self.context.is_some() => Config::from_kubeconfig(&choice).await,
-            None => match Config::incluster() {
-                Ok(config) => Ok(config),
-                Err(_) => Config::from_kubeconfig(&choice).await,
-            },
+            _ => kubeconfig(self.kubeconfig.as_deref(), self.context.as_deref()).await?,
         };
-        let cluster = Cluster::connect(config.map_err(ConnectError::new)?)?;
         Ok(if self.impersonate_node {
             cluster.impersonating_nodes()
         } else {
@@ -149,6 +145,22 @@ impl DrainArgs {
             exclude_from_load_balancers: self.exclude_from_load_balancers,
         }
     }
+}
+
+/// The connection that a kubeconfig describes: the one that is named, or the usual one.
+async fn kubeconfig(file: Option<&Path>, context: Option<&str>) -> Result<Cluster, ConnectError> {
+    let choice = KubeConfigOptions {
+        context: context.map(Into::into),
+        ..Default::default()
+    };
+    let config = match file {
+        Some(file) => {
+            let kubeconfig = Kubeconfig::read_from(file).map_err(ConnectError::new)?;
+            Config::from_custom_kubeconfig(kubeconfig, &choice).await
+        }
+        None => Config::from_kubeconfig(&choice).await,
+    };
+    Cluster::connect(config.map_err(ConnectError::new)?)
 }
 
 fn name(text: &str) -> Result<String, &'static str> {

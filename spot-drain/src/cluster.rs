@@ -8,6 +8,7 @@ mod node;
 mod patience;
 mod pods;
 mod self_check;
+mod survey;
 mod watch;
 
 use std::future::Future;

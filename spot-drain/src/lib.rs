@@ -32,6 +32,8 @@
 //! | [`taint`] | the patch that quarantines or releases a node (pure) |
 //! | [`reply`] | what the API server's answer to an eviction means (pure) |
 //! | [`window`] | the drain's times, made from the deadline (pure) |
+//! | [`check`] | what a drain of each spot node would meet, found beforehand (pure) |
+//! | [`placement`] | whether a pod finds room on another node (pure) |
 //! | [`plan`] | the drain of one node, or of many, as a state machine (pure) |
 //! | [`report`] | what became of every pod |
 //! | [`pods`] | the port: list, watch, evict, delete |
@@ -48,6 +50,7 @@
 #[cfg(feature = "clap")]
 pub mod args;
 pub mod budget;
+pub mod check;
 pub mod classify;
 pub mod cluster;
 pub mod driver;
@@ -58,6 +61,7 @@ pub mod feed;
 #[cfg(feature = "prometheus")]
 pub mod metrics;
 pub mod observer;
+pub mod placement;
 pub mod plan;
 pub mod pods;
 pub mod reply;

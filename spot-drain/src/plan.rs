@@ -39,6 +39,7 @@ mod fleet;
 mod lane;
 mod outcome;
 mod pace;
+mod returns;
 mod rights;
 mod settings;
 mod shared;

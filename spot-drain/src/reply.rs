@@ -121,6 +121,7 @@ pub struct Refusal {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Status {
+    kind: String,
     message: String,
     pub(crate) reason: String,
     details: Details,
@@ -154,6 +155,16 @@ impl Status {
         }
     }
 
+    /// Whether it is an object of the API at all.
+    fn is_an_object(&self) -> bool {
+        !self.kind.is_empty()
+    }
+
+    /// Whether the server knows no such object; not the 404 of a proxy that knows no such path.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.reason == "NotFound"
+    }
+
     /// Whether it is about an object, as what a policy or a check of objects says is.
     pub(crate) fn is_about_an_object(&self) -> bool {
         !self.details.kind.is_empty() || !self.details.causes.is_empty()
@@ -175,12 +186,15 @@ pub fn decode(raw: &Raw) -> Reply {
     let status = Status::of(raw);
     let words = || status.words(raw);
     match raw.status {
-        200..300 => Reply::Accepted,
+        200..300 if status.is_an_object() => Reply::Accepted,
+        // Something before the server, such as a page that asks to sign in.
+        code @ 200..300 => Reply::Unclear {
+            what: format!("{code} without an answer of the API server: {}", words()),
+        },
         401 => Reply::Unauthorized,
         403 if status.cause("NamespaceTerminating").is_some() => Reply::NamespaceTerminating,
         403 => Reply::Forbidden { words: words() },
-        // Not the 404 of a proxy that knows no such path.
-        404 if status.reason == "NotFound" => Reply::Gone,
+        404 if status.is_not_found() => Reply::Gone,
         409 => Reply::Conflict,
         429 => match status.cause("DisruptionBudget") {
             Some(cause) => Reply::BudgetClosed(Refusal {
@@ -267,12 +281,14 @@ mod tests {
     }
 
     #[test]
-    fn accepted_with_any_body() {
-        assert_eq!(
-            decode(&raw(201, &json!({"kind": "Status"}))),
-            Reply::Accepted
-        );
-        assert_eq!(decode(&plain(200, "")), Reply::Accepted);
+    fn accepted_by_the_api_server_and_not_by_something_before_it() {
+        for kind in ["Status", "Pod"] {
+            assert_eq!(decode(&raw(201, &json!({"kind": kind}))), Reply::Accepted);
+        }
+        for page in ["", "{}", "<html>sign in</html>"] {
+            let unclear = decode(&plain(200, page));
+            assert!(matches!(unclear, Reply::Unclear { .. }), "{unclear:?}");
+        }
     }
 
     #[test]
@@ -377,9 +393,10 @@ mod tests {
         }
 
         #[test]
-        fn only_2xx_is_accepted(status in 100u16..600, body in ".{0,100}") {
-            let accepted = decode(&plain(status, &body)) == Reply::Accepted;
+        fn only_2xx_is_accepted(status in 100u16..600, rubbish in ".{0,100}") {
+            let accepted = decode(&raw(status, &json!({"kind": "Status"}))) == Reply::Accepted;
             prop_assert_eq!(accepted, (200..300).contains(&status));
+            prop_assert!(decode(&plain(status, &rubbish)) != Reply::Accepted);
         }
     }
 }

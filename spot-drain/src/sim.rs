@@ -67,6 +67,7 @@ mod kind;
 mod listen;
 mod patch;
 mod read;
+mod record;
 mod render;
 mod route;
 mod selector;
@@ -79,9 +80,12 @@ mod write;
 
 pub use access::Access;
 pub use api::{Answer, Api, Reply};
-pub use fault::{Canned, Fault, Faults, Trouble, WatchFault};
+pub use fault::{Faults, Injection, WatchFault};
 pub use kind::Kind;
-pub use service::{Recorded, Sim, SimBody, SimService};
+pub use record::{Effect, Recorded};
+pub use service::{Sim, SimBody, SimService};
+pub use spot_core::sim::Fault;
+pub use store::{Change, What};
 pub use watch::{Followed, Watch};
 pub use world::{
     Budget, Builder, EXIT_AFTER, Ended, How, Node, Pace, READY_AFTER, START_AFTER, Workload, World,

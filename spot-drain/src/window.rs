@@ -1,5 +1,6 @@
 //! The times of a drain, made from its deadline. Pure.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -76,6 +77,25 @@ impl Window {
         self.waves
     }
 
+    /// When waves start at the latest, by the longest grace of each that has something to do: so
+    /// that its own and the later ones' graces fit. Those that need not wait are not in the map:
+    /// the first one, and all where there are no waves.
+    pub fn waves(&self, longest: &BTreeMap<u8, Duration>) -> BTreeMap<u8, Instant> {
+        let mut starts = BTreeMap::new();
+        if !self.waves {
+            return starts;
+        }
+        let first = longest.keys().next().copied();
+        let mut needed = Duration::ZERO;
+        for (&wave, &grace) in longest.iter().rev() {
+            needed = needed.saturating_add(grace);
+            if Some(wave) != first {
+                starts.insert(wave, self.latest_for(needed));
+            }
+        }
+        starts
+    }
+
     /// The grace to ask for at `now`, in whole seconds, where the pod's own does not fit.
     ///
     /// At least one second: a grace of zero removes a running pod from the API at once, its
@@ -130,6 +150,18 @@ mod tests {
         assert_eq!(w.trimmed(secs(30), start + secs(60)), Some(1));
         assert_eq!(w.trimmed(secs(0), start), None);
         assert!(!w.has_waves());
+    }
+
+    #[test]
+    fn later_waves_start_where_their_graces_still_fit() {
+        let start = Instant::now();
+        let longest = [(0, secs(600)), (1, secs(30)), (2, secs(10))].into();
+        let waves = Window::new(start, start + secs(120)).waves(&longest);
+        // The end at 115 s, less 5 s and a second, less 10 s, and less 40 s.
+        let expected = [(1, start + secs(69)), (2, start + secs(99))];
+        assert_eq!(waves, expected.into());
+        let short = Window::new(start, start + secs(59));
+        assert_eq!(short.waves(&longest), BTreeMap::new());
     }
 
     #[test]

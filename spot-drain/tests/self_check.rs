@@ -12,7 +12,7 @@ use spot_core::armed::{Finding, Link, SelfCheck as _, Verdict};
 use spot_core::clock::Now;
 use spot_core::notice::Instance;
 use spot_drain::cluster::Cluster;
-use spot_drain::sim::{Budget, Fault, Kind, Node, Sim, Trouble, Workload, World};
+use spot_drain::sim::{Budget, Fault, Injection, Kind, Node, Sim, Workload, World};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
@@ -188,7 +188,7 @@ async fn another_instances_node_and_a_missing_one_are_named_and_cleared() {
 }
 
 /// What goes wrong with a request while it is broken.
-type Broken = (fn(&Request<Bytes>) -> bool, Fault, Link, &'static str);
+type Broken = (fn(&Request<Bytes>) -> bool, Injection, Link, &'static str);
 
 #[tokio::test(start_paused = true)]
 async fn each_fault_of_the_server_is_named_and_cleared() {
@@ -198,43 +198,43 @@ async fn each_fault_of_the_server_is_named_and_cleared() {
     let table: [Broken; 7] = [
         (
             |_| true,
-            Fault::status(401, unauthorized),
+            Injection::status(401, unauthorized),
             Link::Credentials,
             "token",
         ),
         (
             |_| true,
-            Fault::status(503, "no backend"),
+            Injection::status(503, "no backend"),
             Link::Connection,
             "503 no backend",
         ),
         (
             |_| true,
-            Trouble::ResetBefore.into(),
+            Fault::ResetBefore.into(),
             Link::Connection,
             "reset",
         ),
         (
             |_| true,
-            Trouble::BlackHole.into(),
+            Fault::BlackHole.into(),
             Link::Connection,
             "no answer within",
         ),
         (
             |r| r.method() == "PATCH",
-            Fault::status(500, no_webhook),
+            Injection::status(500, no_webhook),
             Link::Quarantine,
             "webhook",
         ),
         (
             |r| r.method() == "PATCH",
-            Trouble::BlackHole.into(),
+            Fault::BlackHole.into(),
             Link::Quarantine,
             "no answer",
         ),
         (
             |r| r.method() == "POST",
-            Fault::status(500, no_webhook),
+            Injection::status(500, no_webhook),
             Link::Eviction,
             "webhook",
         ),
@@ -245,7 +245,7 @@ async fn each_fault_of_the_server_is_named_and_cleared() {
             if which(request) {
                 faulty.clone()
             } else {
-                Fault::none()
+                Injection::none()
             }
         });
         let start = Instant::now();
@@ -255,7 +255,7 @@ async fn each_fault_of_the_server_is_named_and_cleared() {
         assert_eq!(said.len(), 1, "{fault:?}: {found:?}");
         assert_eq!(said[0].0, link);
         assert!(said[0].1.contains(words), "{said:?}");
-        sim.set_faults(|_, _: &Request<Bytes>, _: Now| Fault::none());
+        sim.set_faults(|_, _: &Request<Bytes>, _: Now| Injection::none());
         assert_eq!(check(&sim).await, all_hold());
     }
 }
@@ -266,9 +266,9 @@ async fn a_check_that_is_dropped_leaves_nothing_behind() {
     let before = all_of_it(&sim);
     sim.set_faults(|_, request: &Request<Bytes>, _: Now| {
         if request.method() == "POST" {
-            Trouble::BlackHoleAfter.into()
+            Fault::BlackHoleAfter.into()
         } else {
-            Fault::none()
+            Injection::none()
         }
     });
     let cluster = Cluster::from_client(sim.client());

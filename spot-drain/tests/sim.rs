@@ -11,7 +11,7 @@ use spot_core::notice::{Notice, NoticeId, NoticeKind};
 use spot_drain::cluster::Cluster;
 use spot_drain::driver::NodeDrainer;
 use spot_drain::report::Report;
-use spot_drain::sim::{Budget, Fault, How, Kind, Node, Sim, Trouble, Workload, World};
+use spot_drain::sim::{Budget, Fault, How, Injection, Kind, Node, Sim, Workload, World};
 use tokio::time::Instant;
 
 const NODE: &str = "spot-1";
@@ -204,9 +204,9 @@ async fn a_connection_that_breaks_after_the_effect_evicts_once() {
         let breaks = !broken && request.uri().path().ends_with("/eviction");
         broken |= breaks;
         if breaks {
-            Fault::from(Trouble::ResetAfter)
+            Injection::from(Fault::ResetAfter)
         } else {
-            Fault::none()
+            Injection::none()
         }
     });
     let cluster = Cluster::from_client(sim.client());

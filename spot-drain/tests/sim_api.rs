@@ -9,7 +9,7 @@ use http::Request;
 use serde_json::{Value, json};
 use spot_core::clock::Now;
 use spot_drain::sim::{
-    Answer, Api, Budget, Fault, Followed, Kind, Node, Reply, Sim, Trouble, Watch, WatchFault,
+    Answer, Api, Budget, Fault, Followed, Injection, Kind, Node, Reply, Sim, Watch, WatchFault,
     Workload, World,
 };
 use tokio::time::Instant;
@@ -135,7 +135,7 @@ async fn an_eviction_marks_the_pod_and_sets_its_deletion() {
     assert_eq!((code, &status["status"]), (201, &json!("Success")));
     let (_, pod) = bench.get(POD);
     assert_eq!(pod["metadata"]["deletionGracePeriodSeconds"], 20);
-    assert_eq!(pod["metadata"]["deletionTimestamp"], "2026-01-01T00:00:20Z");
+    assert_eq!(pod["metadata"]["deletionTimestamp"], "2026-01-01T12:00:20Z");
     assert_eq!(pod["metadata"]["generation"], 2);
     let conditions = pod["status"]["conditions"].as_array().unwrap();
     assert!(
@@ -568,7 +568,7 @@ async fn a_machine_that_dies_takes_its_processes_along() {
 async fn faults_of_every_kind() {
     use http_body_util::BodyExt as _;
     let sim = Sim::new(World::builder().node(Node::new("n1")).build(Instant::now()));
-    let ask = async |fault: Fault, path: &str| {
+    let ask = async |fault: Injection, path: &str| {
         let mut fault = Some(fault);
         sim.set_faults(move |_, _: &Request<Bytes>, _| fault.take().unwrap_or_default());
         let request = Request::builder().uri(path).body(Bytes::new()).unwrap();
@@ -589,27 +589,24 @@ async fn faults_of_every_kind() {
         }
     };
     let node = "/api/v1/nodes/n1";
-    assert_eq!(ask(Fault::none(), node).await, "200 true");
-    assert_eq!(ask(Fault::status(503, "no"), node).await, "503 false");
+    assert_eq!(ask(Injection::none(), node).await, "200 true");
+    assert_eq!(ask(Injection::status(503, "no"), node).await, "503 false");
     assert_eq!(
-        ask(Trouble::ResetBefore.into(), node).await,
+        ask(Fault::ResetBefore.into(), node).await,
         "connection reset"
     );
     assert_eq!(
-        ask(Trouble::ResetAfter.into(), node).await,
+        ask(Fault::ResetAfter.into(), node).await,
         "connection reset"
     );
-    assert_eq!(ask(Trouble::BlackHole.into(), node).await, "no answer");
-    assert_eq!(
-        ask(Trouble::Truncated(5).into(), node).await,
-        "200 OK broken"
-    );
+    assert_eq!(ask(Fault::BlackHole.into(), node).await, "no answer");
+    assert_eq!(ask(Fault::Truncate(5).into(), node).await, "200 OK broken");
     let watch = "/api/v1/nodes?watch=true";
-    let of = |watch: WatchFault| Fault {
+    let of = |watch: WatchFault| Injection {
         watch,
-        ..Fault::none()
+        ..Injection::none()
     };
-    assert_eq!(ask(Fault::none(), watch).await, "200 OK open");
+    assert_eq!(ask(Injection::none(), watch).await, "200 OK open");
     let second = Some(Duration::from_secs(1));
     let closed = WatchFault {
         closed_after: second,

@@ -42,7 +42,22 @@ pub async fn binary() -> Result<&'static Path> {
                 )))
             };
         }
-        tokio::task::spawn_blocking(build)
+        tokio::task::spawn_blocking(|| build(NAME))
+            .await
+            .map_err(|error| Error::Tool(format!("the build was cut off: {error}")))?
+    });
+    built.await.map(PathBuf::as_path)
+}
+
+/// The kubectl plugin as it ships, built once per process. Its directory holds nothing else that
+/// `kubectl` would take for a plugin.
+///
+/// # Errors
+/// When it does not build.
+pub async fn plugin() -> Result<&'static Path> {
+    static PLUGIN: OnceCell<PathBuf> = OnceCell::const_new();
+    let built = PLUGIN.get_or_try_init(|| async {
+        tokio::task::spawn_blocking(|| build("kubectl-spot"))
             .await
             .map_err(|error| Error::Tool(format!("the build was cut off: {error}")))?
     });
@@ -50,24 +65,27 @@ pub async fn binary() -> Result<&'static Path> {
 }
 
 /// Cargo says itself where it put the binary, whatever the target directory is.
-fn build() -> Result<PathBuf> {
+fn build(name: &str) -> Result<PathBuf> {
     let cache = cache_dir()?;
     std::fs::create_dir_all(&cache).context(format!("make {}", cache.display()))?;
     let _lock = Lock::acquire(
         &cache.join("shipping.lock"),
         Some("waiting for another process that builds the shipping binary ..."),
     )?;
-    eprintln!("building {NAME} for shipping (a minute or two the first time) ...");
+    eprintln!("building {name} for shipping (a minute or two the first time) ...");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = output(cargo, |cargo| {
         cargo.args(["shipping", "--message-format=json-render-diagnostics"]);
+        if name != NAME {
+            cargo.args(["--bin", name]);
+        }
         cargo.current_dir(WORKSPACE);
     })
     .context("start cargo under setpriv (of util-linux)")?;
     let executable = String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == NAME)
+        .filter(|message| message["target"]["name"] == name)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from));
     match executable {
         Some(path) if output.status.success() => Ok(path),

@@ -18,11 +18,12 @@
 
 pub mod audit;
 pub mod certificates;
-pub mod chaos;
+
 pub mod clock;
 pub mod cluster;
 pub mod conformance;
 pub mod control_plane;
+pub mod eks;
 pub mod error;
 pub mod figures;
 pub mod handler;
@@ -34,16 +35,20 @@ pub mod marks;
 pub mod metadata_mock;
 pub mod metadata_sim;
 pub mod plain_http;
+pub mod planted;
 pub mod ports;
 pub mod process;
 pub mod proxy;
+pub mod python;
 pub mod rbac;
 pub mod resources;
 pub mod scenario;
 pub mod scratch;
+pub mod simulation;
 pub mod tools;
 pub mod trail;
 pub mod wait;
 pub mod webhook;
+pub mod wire;
 
 pub use error::{Error, Result};

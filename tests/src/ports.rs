@@ -13,8 +13,8 @@ use crate::{Error, Result, error::Context as _};
 
 /// How many ports a server is tried on.
 const ATTEMPTS: usize = 4;
-/// What Go's standard library, and so every server here, says of a port that is taken.
-const IN_USE: &str = "address already in use";
+/// What Go's standard library and, with a capital, Python's say of a port that is taken.
+const IN_USE: &str = "ddress already in use";
 
 /// Given out by this process: never twice.
 static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());

@@ -8,25 +8,26 @@
 //!
 //! ```no_run
 //! # async fn example(plane: &spot_tests::control_plane::ControlPlane) -> spot_tests::Result<()> {
-//! use spot_drain::sim::{Fault, Trouble};
+//! use spot_drain::sim::{Fault, Injection};
 //! use spot_tests::proxy::Proxy;
 //!
 //! let config = plane.config("handler")?;
 //! let proxy = Proxy::start(&config).await?;
 //! proxy.set_faults(|number: u64, _: &http::Request<bytes::Bytes>, _| match number {
-//!     0 => Fault::from(Trouble::ResetBefore),
-//!     _ => Fault::none(),
+//!     0 => Injection::from(Fault::ResetBefore),
+//!     _ => Injection::none(),
 //! });
 //! let client = kube::Client::try_from(proxy.towards(&config)?);
 //! # Ok(()) }
 //! ```
 //!
-//! What it cannot do: [`Fault::lag`]. A list from a stale cache would have to be answered out of
+//! What it cannot do: bodies that are padded or come slowly; a refused connection is a reset one;
+//! and [`Injection::lag`]. A list from a stale cache would have to be answered out of
 //! the server's past; only the simulator does that. A request whose client hangs up while it is
-//! held back ([`Fault::before`]) never reaches the server.
+//! held back ([`Injection::before`]) never reaches the server.
 //!
-//! [`Fault::lag`]: spot_drain::sim::Fault::lag
-//! [`Fault::before`]: spot_drain::sim::Fault::before
+//! [`Injection::lag`]: spot_drain::sim::Injection::lag
+//! [`Injection::before`]: spot_drain::sim::Injection::before
 
 mod connection;
 mod forward;
@@ -40,10 +41,8 @@ use std::{
 };
 
 use kube::{Client, Config};
-use spot_drain::sim::Faults;
+use spot_drain::sim::{Faults, Recorded};
 use tokio::{net::TcpListener, sync::watch as signal, task::JoinSet};
-
-pub use record::Exchange;
 
 use crate::{Error, Result, error::Context as _};
 use forward::Upstream;
@@ -117,7 +116,7 @@ impl Proxy {
     }
 
     /// The requests that came so far, in the order in which they came.
-    pub fn requests(&self) -> Vec<Exchange> {
+    pub fn requests(&self) -> Vec<Recorded> {
         self.records.all()
     }
 

@@ -34,7 +34,6 @@ pub mod stage;
 mod times;
 mod troubles;
 mod watches;
-pub mod wire;
 
 use std::time::Duration;
 

@@ -170,7 +170,7 @@ impl Tools {
 
     /// The directory that a module's tools are built into.
     fn dir(&self, module: &Module) -> PathBuf {
-        let name = format!("{}-{:016x}", module.prefix, fingerprint(module));
+        let name = format!("{}-{:016x}", module.prefix, module_fingerprint(module));
         self.cache.join(name)
     }
 
@@ -320,15 +320,20 @@ fn pinned(start: &str) -> Option<&'static str> {
         .find_map(|rest| rest.split_whitespace().next())
 }
 
-/// FNV-1a over everything that goes into a module's tools: other input, other directory.
-fn fingerprint(module: &Module) -> u64 {
+/// Everything that goes into a module's tools: other input, other directory.
+fn module_fingerprint(module: &Module) -> u64 {
     let all = Tool::ALL.into_iter().chain([Tool::Promtool]);
     let recipes = all.filter(|tool| std::ptr::eq(tool.module(), module));
     let recipes = recipes.map(|tool| match tool.recipe() {
         Recipe::Pinned(package) | Recipe::Install(package) => package,
     });
     let recipes = recipes.collect::<Vec<_>>().join(" ");
-    [module.go_mod, module.go_sum, &version_flags(), &recipes]
+    fingerprint(&[module.go_mod, module.go_sum, &version_flags(), &recipes])
+}
+
+/// FNV-1a over all parts.
+pub(crate) fn fingerprint(parts: &[&str]) -> u64 {
+    parts
         .iter()
         .flat_map(|text| text.bytes())
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

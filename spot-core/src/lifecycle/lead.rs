@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::standing::Standing;
-use super::standing::is_another;
+use super::standing::{is_another, is_outlived};
 use super::{Effect, Lifecycle, Outbox};
 use crate::clock::Now;
 use crate::deadline::nearer;
@@ -207,8 +207,10 @@ impl Lifecycle {
         };
         let mut earlier = Duration::ZERO;
         if let Some(memory) = memory {
-            let remembered = self.remembered_notice(&memory, now);
-            lead.notice.deadline = nearer(notice.deadline, remembered.deadline);
+            let remembered = self.remembered_notice(&memory, now).deadline;
+            if !is_outlived(remembered, notice.deadline, now.instant) {
+                lead.notice.deadline = nearer(notice.deadline, remembered);
+            }
             lead.since = memory.since;
             // It was written together with the quarantine.
             lead.held = true;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::clock::Now;
-use crate::deadline::{HORIZON, nearer};
+use crate::deadline::{Deadline, HORIZON, nearer};
 use crate::notice::{Notice, NoticeId, NoticeKind};
 use crate::policy::{Policy, Response, Rule};
 
@@ -141,9 +141,15 @@ impl Notices {
             let postponed = known.is_only_remembered() && is_another(&known.notice, notice);
             if !postponed {
                 let before = (known.notice.action, known.notice.deadline);
-                known.said_by.insert(source);
                 known.notice.action = notice.action;
-                known.notice.deadline = nearer(known.notice.deadline, notice.deadline);
+                let outlived = known.is_only_remembered()
+                    && is_outlived(known.notice.deadline, notice.deadline, notice.detected);
+                known.notice.deadline = if outlived {
+                    notice.deadline
+                } else {
+                    nearer(known.notice.deadline, notice.deadline)
+                };
+                known.said_by.insert(source);
                 let same = before == (known.notice.action, known.notice.deadline);
                 return if same { Word::Known } else { Word::News };
             }
@@ -291,4 +297,15 @@ pub(super) fn is_another(earlier: &Notice, later: &Notice) -> bool {
     };
     let gap = later.wall().duration_since(earlier.wall());
     Duration::try_from(gap).is_ok_and(|gap| gap >= ANOTHER)
+}
+
+/// Whether the machine has outlived a remembered deadline, and a later one is told: the earlier
+/// one was not true, or a time that moves.
+pub(super) fn is_outlived(
+    remembered: Option<Deadline>,
+    told: Option<Deadline>,
+    now: Instant,
+) -> bool {
+    let is_over = |deadline: Deadline| deadline.remaining(now).is_zero();
+    remembered.is_some_and(is_over) && told.is_some_and(|told| !is_over(told))
 }

@@ -1,15 +1,24 @@
 //! A node: read, quarantined and released, each change in one patch.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{Method, Request};
 use spot_core::node::{NodeControl, NodeError, Quarantine, Recall, Release};
 use spot_core::notice::Instance;
 
+use tokio::time::sleep;
+
 use super::{Cluster, escape, request, unexpected};
-use crate::reply::Raw;
+use crate::reply::{Raw, Status};
 use crate::taint::{self, NodeFacts, NodePatch, QuarantineSettings, Remembered};
+
+/// The pauses before a 403 to the first look is believed: a server that has just started knows
+/// nobody's rights for a second or two, and who may not look goes on without having compared
+/// node and instance.
+const AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
 
 /// How often a patch is tried anew where others write at the same time.
 const TRIES: usize = 20;
@@ -24,6 +33,8 @@ pub struct KubeNode {
     /// The node as it was last seen, to make a patch from without another look: the patch
     /// itself holds the node to what was seen.
     seen: Arc<Mutex<Option<NodeFacts>>>,
+    /// That it may not be read is believed.
+    forbidden: Arc<AtomicBool>,
 }
 
 impl KubeNode {
@@ -34,6 +45,7 @@ impl KubeNode {
             settings: QuarantineSettings::default(),
             dry_run: false,
             seen: Arc::default(),
+            forbidden: Arc::default(),
         }
     }
 
@@ -71,7 +83,7 @@ impl KubeNode {
         let wanted = serde_json::json!({"spec": {"unschedulable": !schedulable}});
         let raw = self.send(NodePatch::Merge(wanted)).await?;
         match raw.status {
-            200 => Ok(()),
+            200 => node_of(&raw).map(drop),
             _ => Err(self.refusal("patch", &raw)),
         }
     }
@@ -85,10 +97,28 @@ impl KubeNode {
         if raw.status != 200 {
             return Err(self.refusal("get", &raw));
         }
-        let node: NodeFacts = serde_json::from_slice(&raw.body).map_err(unavailable)?;
+        let node = node_of(&raw)?;
         let verified = self.identify(&node, instance)?;
         *self.seen() = Some(node.clone());
         Ok((node, verified))
+    }
+
+    /// The same, believing a 403 only when it is said again; one that was believed lasts.
+    async fn read_patiently(&self, instance: Option<&str>) -> Result<(NodeFacts, bool), NodeError> {
+        let mut pauses = AGAIN.iter();
+        loop {
+            let read = self.read(instance).await;
+            let is_forbidden = matches!(read, Err(NodeError::Forbidden { .. }));
+            if is_forbidden
+                && !self.forbidden.load(Relaxed)
+                && let Some(pause) = pauses.next()
+            {
+                sleep(*pause).await;
+                continue;
+            }
+            self.forbidden.store(is_forbidden, Relaxed);
+            return read;
+        }
     }
 
     fn seen(&self) -> MutexGuard<'_, Option<NodeFacts>> {
@@ -139,9 +169,8 @@ impl KubeNode {
             let raw = self.send(patch).await?;
             match raw.status {
                 200 => {
-                    *self.seen() = serde_json::from_slice(&raw.body)
-                        .ok()
-                        .filter(|_| !self.dry_run);
+                    let node = node_of(&raw)?;
+                    *self.seen() = Some(node).filter(|_| !self.dry_run);
                     return Ok(());
                 }
                 // Somebody wrote in between: a conflict, or a `test` that no longer holds.
@@ -168,7 +197,7 @@ impl KubeNode {
 
     fn refusal(&self, verb: &'static str, raw: &Raw) -> NodeError {
         match raw.status {
-            404 => NodeError::NotFound {
+            404 if Status::of(raw).is_not_found() => NodeError::NotFound {
                 node: self.name.clone(),
             },
             403 => NodeError::Forbidden {
@@ -176,12 +205,21 @@ impl KubeNode {
                 resource: "nodes",
                 source: Some(Box::new(unexpected(raw))),
             },
-            400..=499 if !matches!(raw.status, 401 | 408 | 409 | 429) => {
+            400..=499 if !matches!(raw.status, 401 | 404 | 408 | 409 | 429) => {
                 NodeError::Refused(Box::new(unexpected(raw)))
             }
             _ => unavailable(unexpected(raw)),
         }
     }
+}
+
+/// The node in an answer; what has none did not come from the API server.
+fn node_of(raw: &Raw) -> Result<NodeFacts, NodeError> {
+    let node: NodeFacts = serde_json::from_slice(&raw.body).map_err(unavailable)?;
+    if node.uid.is_empty() {
+        return Err(unavailable("an answer that is no node"));
+    }
+    Ok(node)
 }
 
 /// The read of a node as it goes over the wire.
@@ -217,7 +255,7 @@ fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> No
 impl NodeControl for KubeNode {
     async fn recall(&self, instance: Option<Instance>) -> Result<Recall, NodeError> {
         let ours = instance.as_ref().map(|i| i.id.as_str());
-        let (node, verified) = self.read(ours).await?;
+        let (node, verified) = self.read_patiently(ours).await?;
         let memory = match node.remembered() {
             Remembered::Memory(memory) => Some(memory),
             Remembered::Nothing => None,

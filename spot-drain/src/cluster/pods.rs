@@ -19,7 +19,7 @@ use crate::pods::{BudgetChange, Change, Freshness, Listed, Pods, PodsError, Watc
 use crate::reply::{Reply, decode};
 
 /// The most pods in one page of a list that does not come from the cache.
-const PAGE: u32 = 250;
+pub(super) const PAGE: u32 = 250;
 /// What is accepted where only the objects' metadata is of interest.
 pub(super) const METADATA: &str =
     "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
@@ -36,10 +36,10 @@ pub struct KubePods {
     node: Option<String>,
 }
 
-/// The parts of a list that matter.
+/// The parts of a list that matter. What has no version is no list of the API server: an empty
+/// object would be a list of nothing.
 #[derive(Deserialize)]
 pub(super) struct Page<T> {
-    #[serde(default)]
     metadata: PageMeta,
     // An empty list of metadata comes as `null`.
     items: Option<Vec<T>>,
@@ -49,12 +49,18 @@ impl<T> Page<T> {
     pub(super) fn into_items(self) -> Vec<T> {
         self.items.unwrap_or_default()
     }
+
+    /// The items, and the token of the next page; it is empty after the last one.
+    pub(super) fn into_parts(self) -> (Vec<T>, String) {
+        (self.items.unwrap_or_default(), self.metadata.r#continue)
+    }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct PageMeta {
     resource_version: String,
+    #[serde(default)]
     r#continue: String,
 }
 
@@ -70,8 +76,7 @@ struct Identity {
 }
 
 /// The part of a node that tells of its volumes.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 struct Attachments {
     status: AttachmentStatus,
 }

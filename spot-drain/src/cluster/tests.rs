@@ -16,6 +16,7 @@ mod node;
 mod pods;
 mod replies;
 mod self_check;
+mod survey;
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 type Reply = Response<BoxBody<Bytes, Fault>>;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
 use super::entry::{Entry, Rank, State};
+use super::returns::Returns;
 use super::shared::Shared;
 use super::suspicion::Suspicion;
 use super::volumes::Volumes;
@@ -29,6 +30,7 @@ pub(super) struct Drain {
     pub(super) cancelled: Option<Instant>,
     pub(super) suspicion: Suspicion,
     pub(super) volumes: Volumes,
+    returns: Returns,
     /// Why the node's pods cannot be seen at present.
     pub(super) unseen: Option<String>,
     /// What the pods' classes and lanes were made from.
@@ -50,6 +52,7 @@ impl Drain {
             cancelled: None,
             suspicion: Suspicion::new(now),
             volumes: Volumes::default(),
+            returns: Returns::default(),
             unseen: None,
             daemon_sets_learnt: 0,
             lane_changes: 0,
@@ -164,10 +167,28 @@ impl Drain {
         let uid = pod.uid.clone();
         let lane = shared.lanes.of(&pod, None);
         self.newest = now;
+        let left = self.leaves(&pod, now);
         let mut entry = Entry::new(pod, lane, shared.next_question());
+        entry.left_until = left;
         entry.place(class, now);
         self.ranks.insert(rank, uid.clone());
         self.pods.insert(uid, entry);
+    }
+
+    /// Until when a pod that came back is left: not past the time that its grace needs.
+    fn leaves(&mut self, pod: &PodFacts, now: Instant) -> Option<Instant> {
+        let owner = &pod.owner.as_ref()?.uid;
+        let theirs = |e: &&Entry| e.facts.owner.as_ref().is_some_and(|o| o.uid == *owner);
+        let present = self
+            .pods
+            .values()
+            .filter(theirs)
+            .filter(|e| e.gone.is_none())
+            .count();
+        let pause = self.returns.came(pod, present + 1);
+        let latest = Some(self.window.latest_for(pod.grace)).filter(|latest| *latest > now);
+        let until = (!pause.is_zero()).then(|| now + pause)?;
+        Some(latest.map_or(until, |latest| latest.min(until)))
     }
 
     fn on_gone(&mut self, uid: &Uid, now: Instant) {

@@ -109,6 +109,8 @@ pub(super) struct Entry {
     pub(super) delete_refused: bool,
     pub(super) accepted: Option<Instant>,
     pub(super) gone: Option<Instant>,
+    /// It came back, and is left until then.
+    pub(super) left_until: Option<Instant>,
 }
 
 impl Entry {
@@ -129,6 +131,7 @@ impl Entry {
             delete_refused: false,
             accepted: None,
             gone: None,
+            left_until: None,
         }
     }
 
@@ -171,7 +174,9 @@ impl Entry {
             Class::Awaited => State::Going {
                 suspect: after(now, HORIZON),
             },
-            Class::Evict(_) => State::Ready { not_before: now },
+            Class::Evict(_) => State::Ready {
+                not_before: self.left_until.map_or(now, |until| until.max(now)),
+            },
         };
     }
 

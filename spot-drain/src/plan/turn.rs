@@ -165,25 +165,13 @@ impl Drain {
 
     /// When the waves start that wait for others.
     fn waves(&self) -> Waves {
-        let mut starts = BTreeMap::new();
-        if !self.window.has_waves() {
-            return Waves(starts);
-        }
         // The longest grace of each wave that has something left to do.
         let mut longest: BTreeMap<u8, Duration> = BTreeMap::new();
         for entry in self.pods.values().filter(|e| !e.is_done()) {
             let grace = longest.entry(entry.turn().wave).or_default();
             *grace = entry.facts.grace.max(*grace);
         }
-        let first = longest.keys().next().copied();
-        let mut needed = Duration::ZERO;
-        for (&wave, &grace) in longest.iter().rev() {
-            needed = needed.saturating_add(grace);
-            if Some(wave) != first {
-                starts.insert(wave, self.window.latest_for(needed));
-            }
-        }
-        Waves(starts)
+        Waves(self.window.waves(&longest))
     }
 
     /// When a pod is deleted past its budget.
@@ -194,7 +182,8 @@ impl Drain {
                 let start = self.window.start();
                 let end = self.window.end();
                 let at = end.checked_sub(before).map_or(start, |at| at.max(start));
-                Some(entry.delete_again.map_or(at, |again| again.max(at)))
+                let later = entry.delete_again.max(entry.left_until);
+                Some(later.map_or(at, |later| later.max(at)))
             }
             _ => None,
         }

@@ -15,37 +15,19 @@ use http::{Request, Response, header};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
+use spot_core::sim::Fault;
 use tokio::sync::watch as signal;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::api::Reply;
+use super::api::{Answer, Reply};
 use super::failure::{Failure, answer};
-use super::fault::{Canned, Fault, Faults, Trouble, WatchFault};
+use super::fault::{Faults, Injection, WatchFault};
+use super::record::{Effect, Recorded};
 use super::watch::{Followed, Watch};
 use super::world::World;
 
 /// The body of an answer.
 pub type SimBody = UnsyncBoxBody<Bytes, io::Error>;
-
-/// A request as the server saw it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Recorded {
-    /// When it came.
-    pub at: Instant,
-    /// Its method.
-    pub method: String,
-    /// Its path.
-    pub path: String,
-    /// Its query, empty where there is none.
-    pub query: String,
-    /// Its `User-Agent`.
-    pub user_agent: String,
-    /// Its body.
-    pub body: Bytes,
-    /// The status that it was answered with; `None` where it was not answered.
-    pub status: Option<u16>,
-}
 
 /// A simulated cluster that clients can reach. Cheap to clone; all clones are the same.
 #[derive(Clone)]
@@ -156,40 +138,47 @@ impl Sim {
     /// # Errors
     /// Where a fault breaks the connection.
     pub async fn respond(&self, request: Request<Bytes>) -> Result<Response<SimBody>, io::Error> {
-        let (number, fault) = self.record(&request);
-        pause(fault.before).await;
-        match &fault.trouble {
-            Some(Trouble::Answer(canned)) => {
-                pause(fault.after).await;
-                return Ok(self.whole(number, canned.response()));
+        let (number, injected) = self.record(&request);
+        // Whoever asked may go away at any moment.
+        let _open = Open { sim: self, number };
+        pause(injected.before).await;
+        let answered = match &injected.fault {
+            Some(Fault::Status {
+                code,
+                retry_after,
+                body,
+            }) => {
+                pause(injected.after).await;
+                return Ok(self.whole(number, canned(*code, *retry_after, body)));
             }
-            Some(Trouble::ResetBefore) => return Err(reset()),
-            Some(Trouble::BlackHole) => return pending().await,
-            _ => {}
-        }
-        let answered = {
-            let mut inner = self.lock();
-            let before = inner.world.api().version();
-            let answered = inner
-                .world
-                .handle_stale(&request, Instant::now(), fault.lag);
-            self.tell(&inner, before);
-            answered
+            Some(Fault::Refused) => return Err(io::ErrorKind::ConnectionRefused.into()),
+            Some(Fault::ResetBefore) => return Err(reset()),
+            Some(Fault::BlackHole) => return pending().await,
+            _ => self.perform(number, &request, injected.lag),
         };
-        pause(answered.delay + fault.after).await;
-        match &fault.trouble {
-            Some(Trouble::ResetAfter) => return Err(reset()),
-            Some(Trouble::BlackHoleAfter) => return pending().await,
+        pause(answered.delay + injected.after).await;
+        let fault = injected.fault;
+        match fault {
+            Some(Fault::ResetAfter) => return Err(reset()),
+            Some(Fault::BlackHoleAfter) => return pending().await,
+            Some(Fault::Delay(by)) => pause(by).await,
             _ => {}
         }
         match answered.reply {
-            Reply::Whole(response) => match fault.trouble {
-                Some(Trouble::Truncated(at)) => Ok(self.truncated(number, response, at)),
+            Reply::Whole(response) => match fault {
+                Some(Fault::Truncate(at)) => Ok(self.truncated(number, response, at)),
+                Some(Fault::Oversize(size)) => Ok(self.whole(number, padded(response, size))),
+                Some(Fault::Slow(rate)) => {
+                    let millis = response.body().len() * 1_000;
+                    let millis = u64::try_from(millis).unwrap_or(u64::MAX) / u64::from(rate.max(1));
+                    pause(Duration::from_millis(millis)).await;
+                    Ok(self.whole(number, response))
+                }
                 _ => Ok(self.whole(number, response)),
             },
             Reply::Watch(watch) => {
                 self.answered(number, 200);
-                let lines = Lines::new(self.clone(), watch, fault.watch).stream();
+                let lines = Lines::new(self.clone(), watch, injected.watch).stream();
                 let body = StreamBody::new(lines.map(|line| line.map(Frame::data)));
                 let mut response = Response::new(body.boxed_unsync());
                 let json = header::HeaderValue::from_static("application/json");
@@ -199,27 +188,36 @@ impl Sim {
         }
     }
 
+    /// Lets a request take effect.
+    fn perform(&self, number: usize, request: &Request<Bytes>, lag: u64) -> Answer {
+        let now = Instant::now();
+        let mut inner = self.lock();
+        let old = inner.world.api().version();
+        inner.world.advance(now);
+        let before = inner.world.api().version();
+        let answer = inner.world.handle_stale(request, now, lag);
+        let after = inner.world.api().version();
+        if let Some(recorded) = inner.requests.get_mut(number) {
+            recorded.effect = Some(Effect::new(now, before + 1..after + 1, &answer.reply));
+        }
+        self.tell(&inner, old);
+        answer
+    }
+
     /// Writes the request down, and asks what goes wrong with it.
-    fn record(&self, request: &Request<Bytes>) -> (usize, Fault) {
+    fn record(&self, request: &Request<Bytes>) -> (usize, Injection) {
         let mut inner = self.lock();
         let number = inner.requests.len();
         let now = inner.world.at(Instant::now());
-        let agent = request.headers().get(header::USER_AGENT);
-        inner.requests.push(Recorded {
-            at: now.instant,
-            method: request.method().to_string(),
-            path: request.uri().path().to_owned(),
-            query: request.uri().query().unwrap_or("").to_owned(),
-            user_agent: agent.and_then(|a| a.to_str().ok()).unwrap_or("").to_owned(),
-            body: request.body().clone(),
-            status: None,
-        });
         let count = u64::try_from(number).unwrap_or(u64::MAX);
-        let fault = inner
+        let injected = inner
             .faults
             .as_mut()
-            .map_or_else(Fault::none, |faults| faults.decide(count, request, now));
-        (number, fault)
+            .map_or_else(Injection::none, |faults| faults.decide(count, request, now));
+        let mut recorded = Recorded::new(request, now.instant);
+        recorded.injected = injected.clone();
+        inner.requests.push(recorded);
+        (number, injected)
     }
 
     fn answered(&self, number: usize, status: u16) {
@@ -247,6 +245,20 @@ impl Sim {
     }
 }
 
+/// A request that is under way; dropped, it has ended.
+struct Open<'a> {
+    sim: &'a Sim,
+    number: usize,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if let Some(request) = self.sim.lock().requests.get_mut(self.number) {
+            request.ended = Some(Instant::now());
+        }
+    }
+}
+
 async fn pause(time: Duration) {
     if !time.is_zero() {
         sleep(time).await;
@@ -260,20 +272,29 @@ fn reset() -> io::Error {
     )
 }
 
-impl Canned {
-    fn response(&self) -> Response<Bytes> {
-        let media = if self.body.starts_with('{') {
-            "application/json"
-        } else {
-            "text/plain; charset=utf-8"
-        };
-        let mut response = answer(self.status, media, self.body.clone());
-        if let Some(seconds) = self.retry_after {
-            let headers = response.headers_mut();
-            headers.insert(header::RETRY_AFTER, seconds.into());
-        }
-        response
+/// An answer that no server has thought about. A body that begins with `{` is sent as JSON, any
+/// other as plain text.
+fn canned(status: u16, retry_after: Option<Duration>, body: &str) -> Response<Bytes> {
+    let media = if body.starts_with('{') {
+        "application/json"
+    } else {
+        "text/plain; charset=utf-8"
+    };
+    let mut response = answer(status, media, body.to_owned());
+    if let Some(after) = retry_after {
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, after.as_secs().into());
     }
+    response
+}
+
+/// The same with spaces after it: JSON all the same.
+fn padded(response: Response<Bytes>, size: usize) -> Response<Bytes> {
+    response.map(|body| {
+        let mut body = body.to_vec();
+        body.resize(size.max(body.len()), b' ');
+        body.into()
+    })
 }
 
 /// The lines of a watch, as they come.

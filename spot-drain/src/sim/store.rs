@@ -8,28 +8,38 @@ use serde_json::Value;
 
 use super::json::{self, key_of, set, text};
 use super::kind::Kind;
+use spot_core::sim::Random;
 
 /// How many changes are remembered unless told otherwise.
 const HISTORY: usize = 20_000;
 
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub enum What {
+    /// It came.
     Added,
+    /// It changed.
     Modified,
+    /// It went.
     Deleted,
 }
 
 /// A change of one object.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
-    pub(crate) version: u64,
-    pub(crate) kind: Kind,
-    pub(crate) what: What,
-    pub(crate) key: String,
+#[non_exhaustive]
+pub struct Change {
+    /// The version that it made.
+    pub version: u64,
+    /// The object's kind.
+    pub kind: Kind,
+    /// What happened to it.
+    pub what: What,
+    /// Its `namespace/name`, or name.
+    pub key: String,
     /// As it is now, or as it was last, under this change's version.
-    pub(crate) object: Arc<Value>,
-    pub(crate) previous: Option<Arc<Value>>,
+    pub object: Arc<Value>,
+    /// As it was before; `None` where it is new.
+    pub previous: Option<Arc<Value>>,
 }
 
 /// The objects of one kind by `namespace/name`.
@@ -39,7 +49,7 @@ pub(crate) type Objects = BTreeMap<String, Arc<Value>>;
 pub(crate) struct Store {
     objects: BTreeMap<Kind, Objects>,
     version: u64,
-    random: u64,
+    random: Random,
     history: VecDeque<Change>,
     /// Changes up to this version are forgotten.
     compacted: u64,
@@ -51,7 +61,7 @@ impl Store {
         Self {
             objects: Kind::all().map(|kind| (kind, Objects::new())).collect(),
             version: 1,
-            random: seed,
+            random: Random::new(seed),
             history: VecDeque::new(),
             compacted: 0,
             remembered: HISTORY,
@@ -67,19 +77,10 @@ impl Store {
         self.compacted
     }
 
-    /// The next of a fixed sequence of numbers (`SplitMix64`).
-    pub(crate) fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     /// A name's ending of five characters, from the alphabet that Kubernetes uses.
     pub(crate) fn suffix(&mut self) -> String {
         const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
-        let mut number = self.random();
+        let mut number = self.random.next_u64();
         let mut suffix = String::new();
         for _ in 0..5 {
             let at = usize::try_from(number % 27).unwrap_or_default();
@@ -90,7 +91,7 @@ impl Store {
     }
 
     fn uid(&mut self) -> String {
-        let (a, b) = (self.random(), self.random());
+        let (a, b) = (self.random.next_u64(), self.random.next_u64());
         format!(
             "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
             a >> 32,

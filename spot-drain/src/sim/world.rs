@@ -14,7 +14,7 @@ mod scheduler;
 mod timing;
 mod workload;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +29,7 @@ pub use timing::{EXIT_AFTER, READY_AFTER, START_AFTER};
 pub use workload::{Budget, Workload};
 
 use super::api::{Answer, Api};
+use super::store::Change;
 use agenda::{Agenda, Work};
 use kubelet::Process;
 
@@ -76,8 +77,12 @@ pub struct World {
     began: Now,
     pace: Pace,
     agenda: Agenda,
+    /// The version that a builder left it at.
+    built: u64,
     /// Changes up to this version have been noticed.
     noticed: u64,
+    /// By when the changes up to a version had happened, while they are remembered.
+    times: VecDeque<(u64, Instant)>,
     processes: BTreeMap<String, Process>,
     ended: Vec<Ended>,
     silent: BTreeMap<String, Instant>,
@@ -98,7 +103,9 @@ impl World {
             began,
             pace,
             agenda: Agenda::default(),
+            built: 0,
             noticed: 0,
+            times: VecDeque::new(),
             processes: BTreeMap::new(),
             ended: Vec::new(),
             silent: BTreeMap::new(),
@@ -147,12 +154,24 @@ impl World {
         self.handle_stale(request, at, 0)
     }
 
-    /// As [`handle`](Self::handle), with a cache that is behind by `lag` versions.
+    /// As [`handle`](Self::handle), with a cache that is behind by `lag` versions, but not by
+    /// what a builder made: that has been there for long.
     pub fn handle_stale(&mut self, request: &Request<Bytes>, at: Instant, lag: u64) -> Answer {
         self.advance(at);
-        let answer = self.api.handle_stale(request, self.at(at), lag);
+        let most = self.api.version().saturating_sub(self.built);
+        let answer = self.api.handle_stale(request, self.at(at), lag.min(most));
         self.notice(at);
         answer
+    }
+
+    /// What has changed since a version, oldest first, and when, as far as it is remembered
+    /// ([`Api::remember_at_most`]).
+    pub fn changes(&self, since: u64) -> impl Iterator<Item = (Instant, &Change)> {
+        self.api.store.since(since).map(|change| {
+            let index = self.times.partition_point(|(to, _)| *to < change.version);
+            let at = self.times.get(index).or(self.times.back());
+            (at.map_or(self.began.instant, |(_, at)| *at), change)
+        })
     }
 
     /// The processes that have ended so far, in the order of their ends.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
-use spot_core::sim::VirtualClock;
+use spot_core::sim::{START, VirtualClock};
 use tokio::time::Instant;
 
 use super::announcement::Announcement;
@@ -26,11 +26,9 @@ pub struct ImdsBuilder {
 
 impl Default for ImdsBuilder {
     fn default() -> Self {
-        // Noon of 1 January 2026.
-        let wall = Timestamp::constant(1_767_268_800, 0);
         Self {
             config: Config::default(),
-            wall,
+            wall: START,
             announcements: Vec::new(),
             rules: Vec::new(),
         }

@@ -274,6 +274,7 @@ impl Imds {
                 let response = self.dated(response, now);
                 match fault {
                     Some(Fault::ResetAfter) => Delivery::Reset,
+                    Some(Fault::BlackHoleAfter) => Delivery::Never,
                     Some(Fault::Truncate(bytes)) => Delivery::Truncated(response, *bytes),
                     Some(Fault::Oversize(bytes)) => Delivery::Whole(padded(response, *bytes)),
                     Some(Fault::Slow(rate)) => Delivery::Slow(response, *rate),

@@ -1,12 +1,9 @@
 //! What the tests do a few times, done many times.
 //!
 //! `cargo run -p spot-tests --bin soak -- kills --times 200 --seed N`
-//! `cargo run --release -p spot-tests --bin soak -- chaos --seeds 1000 --from N`
 
 use clap::{Parser, Subcommand};
-use spot_tests::{
-    Error, Result, chaos::Hour, clock::wall_now, control_plane::ControlPlane, kills::Kills, rbac,
-};
+use spot_tests::{Error, Result, clock::wall_now, control_plane::ControlPlane, kills::Kills, rbac};
 
 /// Soaks the shipping binary.
 #[derive(Parser)]
@@ -29,15 +26,6 @@ enum What {
         #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
         at_once: u8,
     },
-    /// Lives through hours of chaos in virtual time, on the simulators
-    Chaos {
-        /// How many hours, each of the next seed
-        #[arg(long, default_value_t = 1000)]
-        seeds: u64,
-        /// The first seed
-        #[arg(long, default_value_t = 1)]
-        from: u64,
-    },
 }
 
 fn main() -> Result<()> {
@@ -47,27 +35,7 @@ fn main() -> Result<()> {
             seed,
             at_once,
         } => kills(times, seed, usize::from(at_once)),
-        What::Chaos { seeds, from } => chaos(from, seeds),
     }
-}
-
-fn chaos(from: u64, seeds: u64) -> Result<()> {
-    let mut sum = Hour::default();
-    let mut wrong = 0_u64;
-    for seed in from..from.saturating_add(seeds) {
-        match spot_tests::chaos::live(seed) {
-            Ok(hour) => sum += hour,
-            Err(story) => {
-                wrong += 1;
-                println!("{story}");
-            }
-        }
-    }
-    println!("{seeds} hours from seed {from}: {wrong} of them went wrong; {sum}");
-    if wrong > 0 {
-        return Err(Error::Usage(format!("{wrong} of {seeds} hours went wrong")));
-    }
-    Ok(())
 }
 
 #[tokio::main]

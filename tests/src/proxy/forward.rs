@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
 use kube::{Client, client::Body};
-use spot_drain::sim::{Canned, Trouble};
+use spot_drain::sim::Fault;
 use tokio::time::sleep;
 
 use super::{record::Records, watch};
@@ -45,14 +45,18 @@ impl Upstream {
     pub(super) async fn answer(&self, request: Request<Bytes>) -> io::Result<Response<ProxyBody>> {
         let (number, fault) = self.records.received(&request);
         pause(fault.before).await;
-        match &fault.trouble {
-            Some(Trouble::Answer(canned)) => {
+        match &fault.fault {
+            Some(Fault::Status {
+                code,
+                retry_after,
+                body,
+            }) => {
                 pause(fault.after).await;
-                let body = canned.body.clone().into();
-                return Ok(self.whole(number, head(canned), body));
+                let head = head(*code, *retry_after, body);
+                return Ok(self.whole(number, head, body.clone().into()));
             }
-            Some(Trouble::ResetBefore) => return Err(reset()),
-            Some(Trouble::BlackHole) => return pending().await,
+            Some(Fault::ResetBefore | Fault::Refused) => return Err(reset()),
+            Some(Fault::BlackHole) => return pending().await,
             _ => {}
         }
         let is_watch = is_watch(&request);
@@ -63,7 +67,7 @@ impl Upstream {
         let response = Response::from_parts(response, ());
         if is_watch && response.status() == StatusCode::OK {
             pause(fault.after).await;
-            if let Some(cut) = cut(fault.trouble.as_ref()) {
+            if let Some(cut) = cut(fault.fault.as_ref()) {
                 return cut.await;
             }
             self.records.answered(number, response.status().as_u16());
@@ -73,11 +77,15 @@ impl Upstream {
         }
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         pause(fault.after).await;
-        if let Some(cut) = cut(fault.trouble.as_ref()) {
+        if let Some(cut) = cut(fault.fault.as_ref()) {
             return cut.await;
         }
-        Ok(match fault.trouble {
-            Some(Trouble::Truncated(at)) => self.truncated(number, response, &body, at),
+        Ok(match fault.fault {
+            Some(Fault::Truncate(at)) => self.truncated(number, response, &body, at),
+            Some(Fault::Delay(by)) => {
+                pause(by).await;
+                self.whole(number, response, body)
+            }
             _ => self.whole(number, response, body),
         })
     }
@@ -119,10 +127,10 @@ impl Upstream {
 }
 
 /// What is left of an answer that the server has given and nobody hears.
-fn cut(trouble: Option<&Trouble>) -> Option<impl Future<Output = io::Result<Response<ProxyBody>>>> {
+fn cut(trouble: Option<&Fault>) -> Option<impl Future<Output = io::Result<Response<ProxyBody>>>> {
     let reset_now = match trouble {
-        Some(Trouble::ResetAfter) => true,
-        Some(Trouble::BlackHoleAfter) => false,
+        Some(Fault::ResetAfter) => true,
+        Some(Fault::BlackHoleAfter) => false,
         _ => return None,
     };
     Some(async move {
@@ -153,19 +161,19 @@ fn is_watch(request: &Request<Bytes>) -> bool {
         .any(|pair| matches!(pair, "watch=true" | "watch=1" | "watch"))
 }
 
-fn head(canned: &Canned) -> Response<()> {
+fn head(status: u16, retry_after: Option<Duration>, body: &str) -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() =
-        StatusCode::from_u16(canned.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers: &mut HeaderMap = response.headers_mut();
-    let media = if canned.body.starts_with('{') {
+    let media = if body.starts_with('{') {
         "application/json"
     } else {
         "text/plain; charset=utf-8"
     };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
-    if let Some(seconds) = canned.retry_after {
-        headers.insert(header::RETRY_AFTER, seconds.into());
+    if let Some(after) = retry_after {
+        headers.insert(header::RETRY_AFTER, after.as_secs().into());
     }
     response
 }

@@ -1,5 +1,7 @@
 //! Pods that a budget holds (scenarios 11 to 16 and 38).
 
+use crate::wire::{Call, OnTheWire as _};
+use spot_drain::sim::Recorded;
 use std::time::Duration;
 
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -16,12 +18,10 @@ use super::{
     script::{Rule, Script, answer},
     secs,
     stage::Rights,
-    wire::Call,
 };
 use crate::{
     Result,
     cluster::{Budget, Node, Workload},
-    proxy::Exchange,
     wait::sleep_until_after,
 };
 
@@ -123,7 +123,7 @@ pub(super) async fn without_a_watch_an_opened_budget_is_used_within_five_seconds
     let drain = drain.start().await?;
     // The pauses have grown to their longest by then, and one of them has just begun.
     let grown = drain.began() + secs(12);
-    let refused = |r: &Exchange| r.at > grown && r.call() == Call::Evict && r.status == Some(429);
+    let refused = |r: &Recorded| r.at > grown && r.call() == Call::Evict && r.status == Some(429);
     stage
         .request("a refusal after 12 s", secs(20), refused)
         .await?;

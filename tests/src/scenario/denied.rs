@@ -1,13 +1,13 @@
 //! A policy of the cluster that denies evictions (scenario 39).
 
-use spot_drain::{report::PodOutcome, sim::Fault};
+use crate::wire::Call;
+use spot_drain::{report::PodOutcome, sim::Injection};
 
 use super::{
     Stage,
     drained::Drained,
     script::{Rule, Script, answer},
     secs,
-    wire::Call,
 };
 use crate::{
     Result,
@@ -78,7 +78,7 @@ pub(super) async fn the_words_of_a_refusal_are_in_the_report(stage: &Stage) -> R
         let path = request.uri().path();
         let pod = path.rsplit('/').nth(1).unwrap_or_default();
         let Some((code, words)) = verdict(pod) else {
-            return Fault::none();
+            return Injection::none();
         };
         let message = format!("admission webhook \"friday.example\" denied the request: {words}");
         let status = serde_json::json!({

@@ -1,5 +1,6 @@
 //! What a drain has done, and the promises that every drain keeps.
 
+use crate::wire::{Call, OnTheWire as _};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -13,8 +14,9 @@ use spot_drain::{
 };
 use tokio::time::Instant;
 
-use super::wire::Call;
-use crate::{Error, Result, proxy::Exchange};
+use spot_drain::sim::Recorded;
+
+use crate::{Error, Result};
 
 /// A drain that has ended.
 #[derive(Debug)]
@@ -28,7 +30,7 @@ pub struct Drained {
     /// Its times, as they were at the beginning.
     pub times: Times,
     /// What was asked meanwhile.
-    pub requests: Vec<Exchange>,
+    pub requests: Vec<Recorded>,
 }
 
 impl fmt::Display for Drained {
@@ -36,7 +38,7 @@ impl fmt::Display for Drained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.report)?;
         for request in self.requests.iter().filter(|r| !r.succeeded()) {
-            let Exchange { method, path, .. } = request;
+            let Recorded { method, path, .. } = request;
             let at = self.at(request).as_secs_f64();
             let status = request
                 .status
@@ -54,18 +56,18 @@ impl Drained {
     }
 
     /// When a request came, after the beginning.
-    pub fn at(&self, request: &Exchange) -> Duration {
+    pub fn at(&self, request: &Recorded) -> Duration {
         request.at.saturating_duration_since(self.began)
     }
 
     /// The requests of a kind.
-    pub fn calls(&self, call: Call) -> Vec<&Exchange> {
-        let of_it = |request: &&Exchange| request.call() == call;
+    pub fn calls(&self, call: Call) -> Vec<&Recorded> {
+        let of_it = |request: &&Recorded| request.call() == call;
         self.requests.iter().filter(of_it).collect()
     }
 
     /// The evictions that were tried of pods whose names start so.
-    pub fn evictions(&self, name: &str) -> Vec<&Exchange> {
+    pub fn evictions(&self, name: &str) -> Vec<&Recorded> {
         let mut evictions = self.calls(Call::Evict);
         evictions.retain(|request| request.pod().starts_with(name));
         evictions
@@ -75,7 +77,7 @@ impl Drained {
     ///
     /// # Errors
     /// Where there is none.
-    pub fn accepted(&self, name: &str) -> Result<&Exchange> {
+    pub fn accepted(&self, name: &str) -> Result<&Recorded> {
         let mut evictions = self.evictions(name).into_iter();
         let accepted = evictions.find(|request| request.succeeded());
         let none = || {

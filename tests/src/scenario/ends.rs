@@ -1,16 +1,17 @@
 //! How a drain ends where it cannot do what it should (scenarios 27 and 29), and where it is told
 //! to end sooner.
 
+use crate::wire::{Call, OnTheWire as _};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 use spot_core::drainer::DrainOutcome;
+use spot_drain::sim::Recorded;
 use spot_drain::{report::PodOutcome, window::Window};
 
-use super::{Stage, millis, script::Script, secs, wire::Call};
+use super::{Stage, millis, script::Script, secs};
 use crate::{
     Result,
     cluster::{Budget, Node, Workload},
-    proxy::Exchange,
     wait::sleep_until_after,
 };
 
@@ -84,7 +85,7 @@ pub(super) async fn a_black_hole_from_the_start_does_not_hold_it(stage: &Stage) 
     Ok(())
 }
 
-fn is_refused(request: &Exchange) -> bool {
+fn is_refused(request: &Recorded) -> bool {
     request.call() == Call::Evict && request.status == Some(429)
 }
 

@@ -1,20 +1,20 @@
 //! Input that is not what it should be: reported, and no reason to stop draining the rest.
 
+use crate::wire::{Call, OnTheWire as _};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde_json::json;
 use spot_core::drainer::DrainOutcome;
+use spot_drain::sim::Recorded;
 use spot_drain::{facts::DRAIN_ANNOTATION, report::PodOutcome};
 
 use super::{
     Stage,
     script::{Rule, Script, answer},
     secs,
-    wire::Call,
 };
 use crate::{
     Result,
     cluster::{Budget, Workload},
-    proxy::Exchange,
 };
 
 pub(super) async fn an_annotation_that_says_nothing_known(stage: &Stage) -> Result<()> {
@@ -106,7 +106,7 @@ pub(super) async fn a_node_that_is_deleted_half_way(stage: &Stage) -> Result<()>
     stage.cluster.budget(&held, Budget::MinAvailable(2)).await?;
     stage.cluster.wait_budget("held", 0).await?;
     let drain = stage.drain(&doomed).window(15).start().await?;
-    let refused = |r: &Exchange| r.call() == Call::Evict && r.status == Some(429);
+    let refused = |r: &Recorded| r.call() == Call::Evict && r.status == Some(429);
     stage.request("a refusal", secs(10), refused).await?;
     for pod in &free {
         stage.cluster.wait_gone(pod, secs(10)).await?;

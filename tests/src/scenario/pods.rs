@@ -1,5 +1,6 @@
 //! Which pods go and which stay (scenarios 1 to 7).
 
+use crate::wire::Call;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 use spot_core::drainer::DrainOutcome;
@@ -10,7 +11,6 @@ use super::{
     script::{Rule, Script, answer},
     secs,
     stage::{Kind, Rights},
-    wire::Call,
 };
 use crate::{
     Result,

@@ -1,6 +1,7 @@
 //! The node itself: its taints, its clock, and a run that changes nothing (scenarios 24, 25, 36
 //! and 40).
 
+use crate::wire::Call;
 use std::{
     sync::{
         Arc,
@@ -18,7 +19,7 @@ use spot_core::{
     node::{NodeControl as _, NodeError, Phase, Quarantine, Release},
     notice::{Notice, NoticeId, NoticeKind},
 };
-use spot_drain::{report::PodOutcome, sim::Fault};
+use spot_drain::{report::PodOutcome, sim::Injection};
 use tokio::time::Instant;
 
 use super::{
@@ -26,7 +27,6 @@ use super::{
     script::{Rule, Script},
     secs,
     stage::Rights,
-    wire::Call,
 };
 use crate::{
     Error, Result,
@@ -62,9 +62,9 @@ fn failed(error: &NodeError) -> Error {
 pub(super) async fn twenty_writers_and_we_all_have_our_taints(stage: &Stage) -> Result<()> {
     let (node, _other) = stage.two_nodes().await?;
     // The others write between our look and our patch.
-    let slow = Fault {
+    let slow = Injection {
         before: millis(200),
-        ..Fault::none()
+        ..Injection::none()
     };
     stage.set_faults(Script::new().rule(Rule::always(slow).on([Call::PatchNode])));
     let ours = stage.connect(&Rights::all()).await?.node(&node.name);

@@ -1,5 +1,6 @@
 //! Pods whose names pass to others, and pods that come late (scenarios 17 to 20 and 23).
 
+use crate::wire::{Call, OnTheWire as _};
 use k8s_openapi::api::{
     core::v1::{Namespace, Pod},
     policy::v1::PodDisruptionBudget,
@@ -7,14 +8,13 @@ use k8s_openapi::api::{
 use kube::{Api, api::DeleteParams};
 use spot_drain::{
     report::PodOutcome,
-    sim::{Fault, WatchFault},
+    sim::{Injection, WatchFault},
 };
 
 use super::{
     Stage, millis,
     script::{Rule, Script, watch},
     secs,
-    wire::Call,
 };
 use crate::{
     Result,
@@ -52,7 +52,7 @@ async fn replaced(stage: &Stage, room: bool) -> Result<()> {
     let (doomed, other) = stage.two_nodes().await?;
     let former = held(stage, &doomed).await?;
     let drain = stage.drain(&doomed).start().await?;
-    let refused = |r: &crate::proxy::Exchange| r.call() == Call::Evict && r.status == Some(429);
+    let refused = |r: &spot_drain::sim::Recorded| r.call() == Call::Evict && r.status == Some(429);
     stage.request("a refusal", secs(10), refused).await?;
     if !room {
         stage.cluster.cordon(&other.name, true).await?;
@@ -87,7 +87,7 @@ pub(super) async fn an_eviction_of_the_former_pod_spares_the_new_one(stage: &Sta
     });
     stage.set_faults(Script::new().rule(Rule::always(late).on([Call::WatchPods])));
     let drain = stage.drain(&doomed).window(30).start().await?;
-    let refused = |r: &crate::proxy::Exchange| r.call() == Call::Evict && r.status == Some(429);
+    let refused = |r: &spot_drain::sim::Recorded| r.call() == Call::Evict && r.status == Some(429);
     stage.request("a refusal", secs(10), refused).await?;
     stage.cluster.delete_pod(&former).await?;
     let new = successor(stage, &former).await?;
@@ -112,13 +112,13 @@ pub(super) async fn pods_of_a_namespace_that_is_going_go_by_themselves(
     let web = Workload::new("web", 2).exit_after(4.0);
     stage.cluster.deploy_on(&doomed, &web).await?;
     // The evictions are under way when the namespace begins to go.
-    let slow = Fault {
+    let slow = Injection {
         before: millis(1500),
-        ..Fault::none()
+        ..Injection::none()
     };
     stage.set_faults(Script::new().rule(Rule::always(slow).on([Call::Evict])));
     let drain = stage.drain(&doomed).start().await?;
-    let evicts = |r: &crate::proxy::Exchange| r.call() == Call::Evict;
+    let evicts = |r: &spot_drain::sim::Recorded| r.call() == Call::Evict;
     stage.request("an eviction", secs(10), evicts).await?;
     let namespaces = Api::<Namespace>::all(stage.cluster.client().clone());
     let name = stage.cluster.namespace();
@@ -146,7 +146,7 @@ pub(super) async fn a_pod_that_is_bound_after_the_list_is_evicted(stage: &Stage)
     let slow = Workload::new("slow", 1).exit_after(5.0);
     stage.cluster.deploy_on(&doomed, &slow).await?;
     let drain = stage.drain(&doomed).start().await?;
-    let evicted = |r: &crate::proxy::Exchange| r.call() == Call::Evict && r.succeeded();
+    let evicted = |r: &spot_drain::sim::Recorded| r.call() == Call::Evict && r.succeeded();
     stage
         .request("the first eviction", secs(10), evicted)
         .await?;

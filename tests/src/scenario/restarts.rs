@@ -1,10 +1,11 @@
 //! A handler that is killed at every point and carried on by the next (scenario 26).
 
+use crate::wire::{Call, OnTheWire as _};
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 use spot_drain::{
-    sim::{Fault, Trouble},
+    sim::{Fault, Injection},
     taint::MEMORY_ANNOTATION,
 };
 use tokio::time::Instant;
@@ -15,7 +16,6 @@ use super::{
     script::{Rule, Script},
     secs,
     stage::Rights,
-    wire::Call,
 };
 use crate::{
     Error, Result,
@@ -33,9 +33,9 @@ fn so_many(mut requests: u32) -> Script {
         let passes = requests > 0;
         requests = requests.saturating_sub(1);
         if passes {
-            Fault::none()
+            Injection::none()
         } else {
-            Fault::from(Trouble::BlackHole)
+            Injection::from(Fault::BlackHole)
         }
     }))
 }

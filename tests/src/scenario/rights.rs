@@ -1,5 +1,6 @@
 //! Rights and tokens (scenarios 21, 22 and 35).
 
+use crate::wire::{Call, OnTheWire as _};
 use spot_core::observer::Occurrence;
 use spot_drain::{cluster::Cluster as Connection, report::PodOutcome};
 
@@ -9,7 +10,6 @@ use super::{
     script::{Rule, Script, answer},
     secs,
     stage::Rights,
-    wire::Call,
 };
 use crate::{
     Error, Result, cluster::Workload, control_plane::ControlPlane, error::Context as _,
@@ -117,7 +117,7 @@ pub(super) async fn a_rotated_token_is_read_again(stage: &Stage) -> Result<()> {
         if sent.is_some_and(|sent| sent == revoked.as_str()) {
             answer(401, None, "token revoked")
         } else {
-            spot_drain::sim::Fault::none()
+            spot_drain::sim::Injection::none()
         }
     });
     stage.set_faults(Script::new().rule(refuse.on([Call::Evict])));

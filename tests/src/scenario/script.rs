@@ -1,17 +1,16 @@
 //! Faults as a list of rules over time: which request, from when until when, how often.
 
+use crate::wire::Call;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
 use spot_core::clock::Now;
-use spot_drain::sim::{Canned, Fault, Faults, Trouble, WatchFault};
+use spot_drain::sim::{Fault, Faults, Injection, WatchFault};
 use tokio::time::Instant;
 
-use super::wire::Call;
-
 /// What goes wrong with a request that is made so long after the script's beginning.
-type Decide = Box<dyn FnMut(&Request<Bytes>, Duration) -> Fault + Send>;
+type Decide = Box<dyn FnMut(&Request<Bytes>, Duration) -> Injection + Send>;
 
 /// Rules, of which the first that holds decides. Its time counts from when it is made.
 pub struct Script {
@@ -30,14 +29,14 @@ pub struct Rule {
 
 impl Rule {
     /// This fault on every request.
-    pub fn always(fault: impl Into<Fault>) -> Self {
+    pub fn always(fault: impl Into<Injection>) -> Self {
         let fault = fault.into();
         Self::decided(move |_, _| fault.clone())
     }
 
     /// What `decide` says of each request, so long after the script's beginning.
     pub fn decided(
-        decide: impl FnMut(&Request<Bytes>, Duration) -> Fault + Send + 'static,
+        decide: impl FnMut(&Request<Bytes>, Duration) -> Injection + Send + 'static,
     ) -> Self {
         Self {
             calls: None,
@@ -105,14 +104,14 @@ impl Script {
     /// A server that is gone between two times: it resets what is open and what is tried.
     #[must_use]
     pub fn away(self, from: Duration, until: Duration) -> Self {
-        let breaks = Rule::decided(move |_, after| Fault {
+        let breaks = Rule::decided(move |_, after| Injection {
             watch: WatchFault {
                 reset_after: Some(from.saturating_sub(after)),
                 ..WatchFault::default()
             },
-            ..Fault::none()
+            ..Injection::none()
         });
-        self.rule(Rule::always(Trouble::ResetBefore).from(from).until(until))
+        self.rule(Rule::always(Fault::ResetBefore).from(from).until(until))
             .rule(breaks.until(from))
     }
 
@@ -125,14 +124,14 @@ impl Script {
     /// The same between two times; what it has swallowed does not come back.
     #[must_use]
     pub fn black_hole_between(self, from: Duration, until: Duration) -> Self {
-        let silent = Rule::decided(move |_, after| Fault {
+        let silent = Rule::decided(move |_, after| Injection {
             watch: WatchFault {
                 silent_after: Some(from.saturating_sub(after)),
                 ..WatchFault::default()
             },
-            ..Fault::none()
+            ..Injection::none()
         });
-        let swallows = Rule::always(Trouble::BlackHole).from(from).until(until);
+        let swallows = Rule::always(Fault::BlackHole).from(from).until(until);
         self.rule(swallows).rule(silent.until(from))
     }
 }
@@ -144,11 +143,11 @@ impl Default for Script {
 }
 
 impl Faults for Script {
-    fn decide(&mut self, _: u64, request: &Request<Bytes>, now: Now) -> Fault {
+    fn decide(&mut self, _: u64, request: &Request<Bytes>, now: Now) -> Injection {
         let after = now.instant.saturating_duration_since(self.began);
         let call = Call::of_request(request);
         let rule = self.rules.iter_mut().find(|rule| rule.holds(call, after));
-        rule.map_or_else(Fault::none, |rule| {
+        rule.map_or_else(Injection::none, |rule| {
             rule.times -= 1;
             (rule.decide)(request, after)
         })
@@ -156,20 +155,20 @@ impl Faults for Script {
 }
 
 /// A watch on which this goes wrong.
-pub fn watch(fault: WatchFault) -> Fault {
-    Fault {
+pub fn watch(fault: WatchFault) -> Injection {
+    Injection {
         watch: fault,
-        ..Fault::none()
+        ..Injection::none()
     }
 }
 
 /// An answer in place of the server's.
-pub fn answer(status: u16, retry_after: Option<u64>, body: impl Into<String>) -> Fault {
-    Fault::from(Trouble::Answer(Canned {
-        status,
-        retry_after,
+pub fn answer(status: u16, retry_after: Option<u64>, body: impl Into<String>) -> Injection {
+    Injection::from(Fault::Status {
+        code: status,
+        retry_after: retry_after.map(Duration::from_secs),
         body: body.into(),
-    }))
+    })
 }
 
 #[cfg(test)]
@@ -180,7 +179,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn decided(script: &mut Script, path: &str, after: Duration) -> Fault {
+    fn decided(script: &mut Script, path: &str, after: Duration) -> Injection {
         let request = Request::get(path).body(Bytes::new()).unwrap();
         let now = Now {
             instant: script.began + after,
@@ -191,10 +190,10 @@ mod tests {
 
     #[test]
     fn a_rule_holds_for_its_calls_its_time_and_so_often() {
-        let rule = Rule::always(Trouble::BlackHole).on([Call::ListPods]);
+        let rule = Rule::always(Fault::BlackHole).on([Call::ListPods]);
         let rule = rule.from(secs(1)).until(secs(3)).times(1);
         let mut script = Script::new().rule(rule);
-        let none = Fault::none();
+        let none = Injection::none();
         assert_eq!(decided(&mut script, "/api/v1/pods", secs(0)), none);
         assert_eq!(decided(&mut script, "/version", secs(1)), none);
         assert_ne!(decided(&mut script, "/api/v1/pods", secs(2)), none);
@@ -206,9 +205,12 @@ mod tests {
         let mut script = Script::new().away(secs(5), secs(9));
         let before = decided(&mut script, "/api/v1/pods?watch=true", secs(2));
         assert_eq!(before.watch.reset_after, Some(secs(3)));
-        assert_eq!(before.trouble, None);
+        assert_eq!(before.fault, None);
         let meanwhile = decided(&mut script, "/api/v1/pods", secs(5));
-        assert_eq!(meanwhile.trouble, Some(Trouble::ResetBefore));
-        assert_eq!(decided(&mut script, "/api/v1/pods", secs(9)), Fault::none());
+        assert_eq!(meanwhile.fault, Some(Fault::ResetBefore));
+        assert_eq!(
+            decided(&mut script, "/api/v1/pods", secs(9)),
+            Injection::none()
+        );
     }
 }

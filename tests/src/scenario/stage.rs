@@ -5,6 +5,7 @@ mod admin;
 mod real;
 mod sim;
 
+use spot_drain::sim::Recorded;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -17,7 +18,7 @@ use crate::{
     Error, Result,
     cluster::{Cluster, Node, NodeSpec},
     control_plane::ControlPlane,
-    proxy::{Exchange, Proxy},
+    proxy::Proxy,
     wait::wait_until,
 };
 
@@ -68,7 +69,7 @@ pub(super) trait Ground: Send + Sync {
     fn set_faults(&self, faults: Box<dyn Faults>);
 
     /// That user's requests so far.
-    fn requests(&self) -> Vec<Exchange>;
+    fn requests(&self) -> Vec<Recorded>;
 
     /// The kubelet of this node does nothing any more about pods that are there.
     async fn stop_kubelet(&self, cluster: &Cluster, node: &Node) -> Result<()>;
@@ -168,7 +169,7 @@ impl Stage {
     }
 
     /// The handler's requests so far.
-    pub fn requests(&self) -> Vec<Exchange> {
+    pub fn requests(&self) -> Vec<Recorded> {
         self.ground.requests()
     }
 
@@ -180,8 +181,8 @@ impl Stage {
         &self,
         what: &str,
         within: Duration,
-        wanted: impl Fn(&Exchange) -> bool,
-    ) -> Result<Exchange> {
+        wanted: impl Fn(&Recorded) -> bool,
+    ) -> Result<Recorded> {
         wait_until(what, within, async || {
             let all = self.requests();
             let count = all.len();

@@ -1,18 +1,18 @@
 //! A server that is overloaded, slow or broken (scenarios 30, 33 and 34).
 
+use crate::wire::Call;
 use std::time::Duration;
 
 use spot_core::{drainer::DrainOutcome, sim::Random};
 use spot_drain::{
     report::PodOutcome,
-    sim::{Fault, Trouble},
+    sim::{Fault, Injection},
 };
 
 use super::{
     Stage, millis,
     script::{Rule, Script, answer},
     secs,
-    wire::Call,
 };
 use crate::{Result, cluster::Workload};
 
@@ -51,7 +51,7 @@ pub(super) async fn a_reset_after_the_eviction_evicts_once(stage: &Stage) -> Res
     let (doomed, _other) = stage.two_nodes().await?;
     let web = Workload::new("web", 1).exit_after(2.0);
     let pods = stage.cluster.deploy_on(&doomed, &web).await?;
-    let breaks = Rule::always(Trouble::ResetAfter).on([Call::Evict]).times(1);
+    let breaks = Rule::always(Fault::ResetAfter).on([Call::Evict]).times(1);
     stage.set_faults(Script::new().rule(breaks));
     let drained = stage.drain(&doomed).run().await?;
     assert_eq!(drained.pod("web")?.outcome, PodOutcome::Gone, "{drained}");
@@ -79,14 +79,14 @@ async fn slow_and_broken(stage: &Stage, latency: Duration, window: u64) -> Resul
     let web = Workload::new("web", 12).exit_after(0.2);
     stage.cluster.deploy_on(&doomed, &web).await?;
     let mut random = Random::new(34);
-    let slow = Rule::decided(move |_, _| Fault {
+    let slow = Rule::decided(move |_, _| Injection {
         before: latency / 2,
         after: latency / 2,
-        trouble: random
+        fault: random
             .chance(1, 5)
-            .then(|| answer(503, None, "no leader").trouble)
+            .then(|| answer(503, None, "no leader").fault)
             .flatten(),
-        ..Fault::none()
+        ..Injection::none()
     });
     stage.set_faults(Script::new().rule(slow));
     let drained = stage.drain(&doomed).window(window).run().await?;

@@ -1,9 +1,10 @@
 //! Watches that expire, say nothing, or cannot be had (scenarios 31 and 32).
 
+use crate::wire::Call;
 use std::time::Duration;
 
 use spot_core::drainer::DrainOutcome;
-use spot_drain::sim::{Fault, WatchFault};
+use spot_drain::sim::{Injection, WatchFault};
 
 use super::{
     Stage,
@@ -11,7 +12,6 @@ use super::{
     millis,
     script::{Rule, Script, answer, watch},
     secs,
-    wire::Call,
 };
 use crate::{Result, cluster::Workload};
 
@@ -77,9 +77,9 @@ pub(super) async fn watches_that_always_break(stage: &Stage) -> Result<()> {
             reset_after: Some(millis(300)),
             ..WatchFault::default()
         };
-        Fault {
+        Injection {
             watch,
-            ..Fault::none()
+            ..Injection::none()
         }
     });
     let drained = under(stage, breaks, 1.0).await?;

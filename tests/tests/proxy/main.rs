@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::Node as KubeNode;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Config};
 use serde_json::json;
-use spot_drain::sim::{Canned, Fault, Trouble};
+use spot_drain::sim::{Fault, Injection};
 use spot_tests::{Result, error::Context as _, proxy::Proxy};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -53,7 +53,7 @@ async fn requests_go_through_and_are_written_down() -> Result<()> {
         ("PATCH", Some(200))
     );
     assert_eq!(seen[1].body, r#"{"spec":{"unschedulable":true}}"#);
-    assert!(seen[1].answered >= Some(seen[1].at));
+    assert!(seen[1].ended >= Some(seen[1].at));
     Ok(())
 }
 
@@ -88,12 +88,12 @@ async fn credentials_are_the_clients_own() -> Result<()> {
 
 #[tokio::test]
 async fn a_canned_answer_never_reaches_the_server() -> Result<()> {
-    let canned = Canned {
-        status: 429,
-        retry_after: Some(7),
+    let canned = Fault::Status {
+        code: 429,
+        retry_after: Some(Duration::from_secs(7)),
         body: "slow down".to_owned(),
     };
-    let setting = Setting::with(Trouble::Answer(canned)).await?;
+    let setting = Setting::with(canned).await?;
     let (status, headers, body) = setting.get(NODES).await?;
     assert_eq!((status, body.as_str()), (429, "slow down"));
     assert_eq!(headers["retry-after"], "7");
@@ -105,15 +105,15 @@ async fn a_canned_answer_never_reaches_the_server() -> Result<()> {
 
 #[tokio::test]
 async fn an_answer_takes_its_time_both_ways() -> Result<()> {
-    let setting = Setting::with(Fault {
+    let setting = Setting::with(Injection {
         before: millis(150),
         after: millis(150),
-        ..Fault::none()
+        ..Injection::none()
     })
     .await?;
     setting.get(NODES).await?;
     let seen = setting.only();
-    assert!(seen.answered.unwrap() - seen.at >= millis(300));
+    assert!(seen.ended.unwrap() - seen.at >= millis(300));
     let reached = setting.sim.requests()[0].at - seen.at;
     assert!(reached >= millis(150), "{reached:?}");
     Ok(())
@@ -121,7 +121,7 @@ async fn an_answer_takes_its_time_both_ways() -> Result<()> {
 
 #[tokio::test]
 async fn a_reset_is_an_rst_before_or_after_the_effect() -> Result<()> {
-    for (trouble, reaches) in [(Trouble::ResetBefore, 0), (Trouble::ResetAfter, 1)] {
+    for (trouble, reaches) in [(Fault::ResetBefore, 0), (Fault::ResetAfter, 1)] {
         let setting = Setting::with(trouble).await?;
         let mut stream = setting.raw(NODES).await.context("connect")?;
         let error = stream.read(&mut [0; 64]).await.unwrap_err();
@@ -134,7 +134,7 @@ async fn a_reset_is_an_rst_before_or_after_the_effect() -> Result<()> {
 
 #[tokio::test]
 async fn a_black_hole_says_nothing_before_or_after_the_effect() -> Result<()> {
-    for (trouble, reaches) in [(Trouble::BlackHole, 0), (Trouble::BlackHoleAfter, 1)] {
+    for (trouble, reaches) in [(Fault::BlackHole, 0), (Fault::BlackHoleAfter, 1)] {
         let setting = Setting::with(trouble).await?;
         let mut stream = setting.raw(NODES).await.context("connect")?;
         let heard = timeout(A_MOMENT, stream.read(&mut [0; 64])).await;
@@ -146,7 +146,7 @@ async fn a_black_hole_says_nothing_before_or_after_the_effect() -> Result<()> {
 
 #[tokio::test]
 async fn a_truncated_answer_promises_more_than_it_keeps() -> Result<()> {
-    let setting = Setting::with(Trouble::Truncated(10)).await?;
+    let setting = Setting::with(Fault::Truncate(10)).await?;
     let mut stream = setting.raw(NODES).await.context("connect")?;
     let mut answer = Vec::new();
     let ended = stream.read_to_end(&mut answer).await;
@@ -173,7 +173,7 @@ async fn it_goes_away_and_comes_back() -> Result<()> {
 
 #[tokio::test]
 async fn nothing_outlives_it() -> Result<()> {
-    let setting = Setting::with(Trouble::BlackHole).await?;
+    let setting = Setting::with(Fault::BlackHole).await?;
     let mut stream = setting.raw(NODES).await.context("connect")?;
     assert!(timeout(millis(50), stream.read(&mut [0; 1])).await.is_err());
     let Setting { proxy, .. } = setting;

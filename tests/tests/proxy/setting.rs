@@ -6,12 +6,8 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Config, client::Body};
 use serde_json::{Value, json};
 use spot_core::clock::Now;
-use spot_drain::sim::{Fault, Node, Sim, World};
-use spot_tests::{
-    Result,
-    error::Context as _,
-    proxy::{Exchange, Proxy},
-};
+use spot_drain::sim::{Injection, Node, Sim, World};
+use spot_tests::{Result, error::Context as _, proxy::Proxy};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
@@ -50,7 +46,7 @@ impl Setting {
     }
 
     /// All requests have this fault from now on.
-    pub(crate) async fn with(fault: impl Into<Fault>) -> Result<Self> {
+    pub(crate) async fn with(fault: impl Into<Injection>) -> Result<Self> {
         let setting = Self::new().await?;
         let fault = fault.into();
         let always = move |_: u64, _: &http::Request<bytes::Bytes>, _: Now| fault.clone();
@@ -81,7 +77,7 @@ impl Setting {
         Ok(stream)
     }
 
-    pub(crate) fn only(&self) -> Exchange {
+    pub(crate) fn only(&self) -> spot_drain::sim::Recorded {
         let all = self.proxy.requests();
         assert_eq!(all.len(), 1, "{all:?}");
         all.into_iter().next().unwrap()

@@ -1,6 +1,6 @@
 //! Watches through the proxy.
 
-use spot_drain::sim::{Fault, WatchFault};
+use spot_drain::sim::{Injection, WatchFault};
 use spot_tests::Result;
 use tokio::time::{Instant, timeout};
 
@@ -45,9 +45,9 @@ async fn a_watch_ends_as_it_is_told() -> Result<()> {
         ),
     ];
     for (watch, how) in ends {
-        let setting = Setting::with(Fault {
+        let setting = Setting::with(Injection {
             watch,
-            ..Fault::none()
+            ..Injection::none()
         })
         .await?;
         let mut lines = Lines::open(&setting).await?;
@@ -71,9 +71,9 @@ async fn a_silent_watch_stays_open_and_says_nothing() -> Result<()> {
         silent_after: Some(millis(50)),
         ..WatchFault::default()
     };
-    let setting = Setting::with(Fault {
+    let setting = Setting::with(Injection {
         watch,
-        ..Fault::none()
+        ..Injection::none()
     })
     .await?;
     let mut lines = Lines::open(&setting).await?;
@@ -90,9 +90,9 @@ async fn events_come_late_each_by_as_much_or_twice() -> Result<()> {
         late: millis(500),
         ..WatchFault::default()
     };
-    let setting = Setting::with(Fault {
+    let setting = Setting::with(Injection {
         watch: late,
-        ..Fault::none()
+        ..Injection::none()
     })
     .await?;
     let mut lines = Lines::open(&setting).await?;
@@ -113,9 +113,9 @@ async fn events_come_late_each_by_as_much_or_twice() -> Result<()> {
         twice: true,
         ..WatchFault::default()
     };
-    let setting = Setting::with(Fault {
+    let setting = Setting::with(Injection {
         watch: twice,
-        ..Fault::none()
+        ..Injection::none()
     })
     .await?;
     let mut lines = Lines::open(&setting).await?;

@@ -231,3 +231,37 @@ fn what_has_been_dealt_with_stays_so_while_another_notice_leads() {
     assert_eq!(names(&bench.on(cancelled("asg"))), ["release, settled"]);
     assert_eq!(bench.life.state(), State::Standing);
 }
+
+#[test]
+fn a_remembered_deadline_that_the_machine_has_outlived_gives_way_to_a_later_one() {
+    for remembered_first in [true, false] {
+        let mut bench = Bench::with(Policy::default());
+        bench.seconds = 200;
+        bench.on(Input::Started);
+        bench.on(identified("i-1"));
+        let mut memory = memory("spot", Phase::Draining, Some(100));
+        memory.notice.kind = NoticeKind::SpotInterruption;
+        let notice = bench.notice("spot", NoticeKind::SpotInterruption, Some(300));
+        let mut effects = Vec::new();
+        let mut inputs = vec![recalled(Some(memory)), said(Signal::Raised(notice)), good()];
+        if !remembered_first {
+            inputs.swap(0, 1);
+        }
+        for input in inputs {
+            effects.extend(bench.on(input));
+        }
+        let orders: Vec<_> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::StartDrain(order) | Effect::AmendDrain(order) => order.deadline,
+                _ => None,
+            })
+            .collect();
+        let last = orders.last().expect("a drain");
+        assert_eq!(
+            last.instant(),
+            bench.start + Duration::from_secs(300),
+            "{remembered_first}"
+        );
+    }
+}

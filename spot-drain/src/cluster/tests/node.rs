@@ -81,11 +81,26 @@ async fn another_machines_node_is_refused_by_name_and_never_written() {
     assert_eq!(wire.lines(), [GET, GET, GET, GET]);
 }
 
-#[tokio::test]
+fn forbidden() -> Answer {
+    says(403, &refusal(403, "Forbidden", "nodes is forbidden"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_403_is_believed_when_it_is_said_again() {
+    // An API server that has just started knows nobody's rights.
+    let wire = Wire::new([forbidden(), forbidden(), says(200, &node(&[]))]);
+    let node = wire.cluster().node("spot-0");
+    let known = node.recall(Some(ours())).await.unwrap();
+    assert!(known.verified);
+}
+
+#[tokio::test(start_paused = true)]
 async fn failures_to_read_are_told_apart() {
     let wire = Wire::new([
         says(404, &refusal(404, "NotFound", "nodes \"spot-0\" not found")),
-        says(403, &refusal(403, "Forbidden", "nodes is forbidden")),
+        forbidden(),
+        forbidden(),
+        forbidden(),
         says(401, &refusal(401, "Unauthorized", "no")),
         plain(429, "slow down"),
         plain(500, ""),
@@ -135,7 +150,7 @@ async fn a_memory_that_cannot_be_read_is_none() {
 
 #[tokio::test]
 async fn a_node_with_taints_gets_one_json_patch() {
-    let wire = Wire::new([says(200, &node(&[FOREIGN])), plain(200, "{}")]);
+    let wire = Wire::new([says(200, &node(&[FOREIGN])), says(200, &node(&[]))]);
     wire.cluster()
         .node("spot-0")
         .quarantine(wish())
@@ -154,7 +169,7 @@ async fn a_node_with_taints_gets_one_json_patch() {
 
 #[tokio::test]
 async fn a_node_without_taints_gets_one_merge_patch_under_its_version() {
-    let wire = Wire::new([says(200, &node(&[])), plain(200, "{}")]);
+    let wire = Wire::new([says(200, &node(&[])), says(200, &node(&[]))]);
     wire.cluster()
         .node("spot-0")
         .quarantine(wish())
@@ -173,7 +188,7 @@ async fn a_node_without_taints_gets_one_merge_patch_under_its_version() {
 
 #[tokio::test]
 async fn a_dry_run_patches_nothing_for_good() {
-    let wire = Wire::new([says(200, &node(&[])), plain(200, "{}")]);
+    let wire = Wire::new([says(200, &node(&[])), says(200, &node(&[]))]);
     let control = wire.cluster().node("spot-0").with_dry_run(true);
     control.quarantine(wish()).await.unwrap();
     assert_eq!(
@@ -272,7 +287,7 @@ async fn nothing_of_ours_is_nothing_to_release() {
 
 #[tokio::test]
 async fn what_is_ours_is_released_in_one_patch_under_the_version_that_was_read() {
-    let wire = Wire::new([says(200, &node(&[FOREIGN, OURS])), plain(200, "{}")]);
+    let wire = Wire::new([says(200, &node(&[FOREIGN, OURS])), says(200, &node(&[]))]);
     wire.cluster()
         .node("spot-0")
         .release(Release::of(Some("i-1".into())))
@@ -287,7 +302,10 @@ async fn what_is_ours_is_released_in_one_patch_under_the_version_that_was_read()
 
 #[tokio::test]
 async fn a_release_that_settles_writes_it_down_once() {
-    let wire = Wire::new([says(200, &node(&[FOREIGN, OURS])), plain(200, "{}")]);
+    // Of the second answer it is not seen whose node it is, so that the node is read again.
+    let mut nobodys = node(&[]);
+    nobodys["spec"]["providerID"] = Value::Null;
+    let wire = Wire::new([says(200, &node(&[FOREIGN, OURS])), says(200, &nobodys)]);
     let control = wire.cluster().node("spot-0");
     let release = Release::of(Some("i-1".into())).settling(wish());
     control.release(release.clone()).await.unwrap();
@@ -348,4 +366,17 @@ async fn cordoning_touches_nothing_but_that() {
         );
         assert_eq!(asked.body, json!({"spec": {"unschedulable": cordon}}));
     }
+}
+
+#[tokio::test]
+async fn a_404_or_a_200_of_something_before_the_api_server_says_nothing_of_the_node() {
+    for answer in [plain(404, "404 page not found"), plain(200, "{}")] {
+        let wire = Wire::new([answer]);
+        let read = wire.cluster().node("spot-0").recall(Some(ours())).await;
+        let error = read.unwrap_err();
+        assert!(error.is_transient(), "{error:?}");
+    }
+    let wire = Wire::new([says(200, &node(&[])), plain(200, "{}")]);
+    let error = wire.cluster().node("spot-0").quarantine(wish()).await;
+    assert!(error.unwrap_err().is_transient());
 }

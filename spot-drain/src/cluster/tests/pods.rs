@@ -271,7 +271,7 @@ async fn an_eviction_is_written_as_the_api_reads_it() {
 
 #[tokio::test]
 async fn a_trimmed_grace_and_a_dry_run_are_in_the_delete_options() {
-    let wire = Wire::new([plain(201, "{}")]);
+    let wire = Wire::new([says(201, &json!({"kind": "Status"}))]);
     let pods = wire.cluster().pods("spot-0");
     pods.evict(dry(Some(110))).await;
     let options = json!({"apiVersion": "v1", "kind": "DeleteOptions",
@@ -281,7 +281,7 @@ async fn a_trimmed_grace_and_a_dry_run_are_in_the_delete_options() {
 
 #[tokio::test]
 async fn the_bytes_of_an_eviction_are_read_by_kubernetes_own_type() {
-    let wire = Wire::new([plain(201, "{}")]);
+    let wire = Wire::new([says(201, &json!({"kind": "Status"}))]);
     wire.cluster().pods("spot-0").evict(call(Some(7))).await;
     let body = wire.only().body;
     let read: k8s_openapi::api::policy::v1::Eviction = serde_json::from_value(body).unwrap();
@@ -319,7 +319,10 @@ async fn a_deletion_names_the_uid_too() {
 #[tokio::test]
 async fn daemon_sets_are_listed_by_their_metadata_from_the_cache() {
     let items = json!([{"metadata": {"uid": "d1", "name": "x"}}, {"metadata": {"uid": "d2"}}]);
-    let wire = Wire::new([says(200, &json!({"metadata": {}, "items": items}))]);
+    let wire = Wire::new([says(
+        200,
+        &json!({"metadata": {"resourceVersion": "7"}, "items": items}),
+    )]);
     let known = wire.cluster().pods("spot-0").daemon_sets().await;
     assert_eq!(
         known,
@@ -335,7 +338,10 @@ async fn daemon_sets_are_listed_by_their_metadata_from_the_cache() {
 
 #[tokio::test]
 async fn where_there_is_no_daemon_set_the_list_is_null() {
-    let wire = Wire::new([says(200, &json!({"metadata": {}, "items": null}))]);
+    let wire = Wire::new([says(
+        200,
+        &json!({"metadata": {"resourceVersion": "7"}, "items": null}),
+    )]);
     let known = wire.cluster().pods("spot-0").daemon_sets().await;
     assert_eq!(known, DaemonSets::Exist([].into()));
 }
@@ -404,4 +410,26 @@ async fn every_request_is_counted() {
     pods.evict(call(None)).await;
     pods.evict(call(None)).await;
     assert_eq!((pods.requests(), cluster.requests()), (4, 4));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_list_is_not_a_list_of_nothing() {
+    for body in [
+        "{}",
+        r#"{"items": []}"#,
+        r#"{"metadata": {}, "items": null}"#,
+    ] {
+        let wire = Wire::new([plain(200, body), plain(200, body)]);
+        let pods = wire.cluster().pods("spot-0");
+        let listed = pods.list(Freshness::Any).await;
+        assert!(
+            matches!(listed, Err(PodsError::Unavailable(_))),
+            "{body}: {listed:?}"
+        );
+        let sets = pods.daemon_sets().await;
+        assert!(
+            matches!(sets, DaemonSets::Unavailable(_)),
+            "{body}: {sets:?}"
+        );
+    }
 }

@@ -25,14 +25,14 @@ fn pods(annotations: &Value) -> Answer {
         {"namespace": "shop", "name": "web", "uid": "u", "annotations": annotations}});
     says(
         200,
-        &json!({"kind": "PartialObjectMetadataList", "items": [pod]}),
+        &json!({"kind": "PartialObjectMetadataList", "metadata": {"resourceVersion": "7"}, "items": [pod]}),
     )
 }
 
 fn no_pods() -> Answer {
     says(
         200,
-        &json!({"kind": "PartialObjectMetadataList", "items": null}),
+        &json!({"kind": "PartialObjectMetadataList", "metadata": {"resourceVersion": "7"}, "items": null}),
     )
 }
 
@@ -309,7 +309,13 @@ async fn each_answer_to_the_patch_is_what_it_would_be_to_the_quarantine() {
 
 #[tokio::test]
 async fn each_answer_to_the_eviction_is_judged_by_what_it_shows_of_our_rights() {
-    let first = || [says(200, &node()), plain(200, "{}"), pods(&json!({}))];
+    let first = || {
+        [
+            says(200, &node()),
+            says(200, &json!({"kind": "Status"})),
+            pods(&json!({})),
+        ]
+    };
     let of = async |answer| found(first().into_iter().chain([answer])).await;
     let mut budget = refusal(429, "TooManyRequests", "Cannot evict pod");
     budget["details"] = json!({"causes": [{"reason": "DisruptionBudget", "message": "full"}]});
@@ -318,7 +324,7 @@ async fn each_answer_to_the_eviction_is_judged_by_what_it_shows_of_our_rights() 
     let two =
         json!({"kind": "Status", "message": "This pod has more than one PodDisruptionBudget"});
     let behind = [
-        plain(200, "{}"),
+        says(200, &json!({"kind": "Status"})),
         says(429, &budget),
         says(403, &going),
         says(500, &two),

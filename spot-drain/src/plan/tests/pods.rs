@@ -271,3 +271,32 @@ fn absurd_graces_are_no_reason_to_panic() {
         assert!(plan.report(now).to_string().contains("terminating"));
     }
 }
+
+#[test]
+fn pods_that_keep_coming_back_are_evicted_ever_more_slowly() {
+    // Nothing keeps them away: the node could not be cordoned.
+    let again = |n: u32| PodFacts {
+        owner: owner("ReplicaSet", "rs"),
+        ..pod(&format!("a-{n}"))
+    };
+    let (mut bench, _) = Bench::of([again(0)]);
+    let mut evictions = 0;
+    for n in 1..1_000 {
+        let name = format!("a-{}", n - 1);
+        while !matches!(bench.became(&name), PodOutcome::Terminating) {
+            if bench.outcome().is_some() {
+                break;
+            }
+            bench.answer(&name, Reply::Accepted);
+            let wake = bench.next_wake();
+            bench.wake_at(wake);
+        }
+        if bench.outcome().is_some() {
+            break;
+        }
+        evictions += 1;
+        bench.on(Input::Deleted(uid(&name)));
+        bench.on(Input::Seen(again(n)));
+    }
+    assert!((5..12).contains(&evictions), "{evictions}");
+}

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use spot_core::clock::Now;
+use spot_core::sim::START;
 use tokio::time::Instant;
 
 use super::workload::Workload;
@@ -26,8 +27,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             seed: 1,
-            // 2026-01-01T00:00:00Z
-            wall: Timestamp::constant(1_767_225_600, 0),
+            wall: START,
             pace: Pace::default(),
             nodes: Vec::new(),
             workloads: Vec::new(),
@@ -44,7 +44,7 @@ impl Builder {
         self
     }
 
-    /// The time of day at the beginning; the first of January 2026 unless told otherwise.
+    /// The time of day at the beginning; [`START`] unless told otherwise.
     #[must_use]
     pub fn wall(mut self, wall: Timestamp) -> Self {
         self.wall = wall;
@@ -103,6 +103,7 @@ impl Builder {
             world.settle_pod(&pod, now);
         }
         world.settle(now);
+        world.built = world.api.version();
         world
     }
 }
@@ -135,6 +136,20 @@ impl Node {
     #[must_use]
     pub fn label(mut self, key: &str, value: &str) -> Self {
         set(&mut self.0, &["metadata", "labels", key], value);
+        self
+    }
+
+    /// With an annotation.
+    #[must_use]
+    pub fn annotation(mut self, key: &str, value: &str) -> Self {
+        set(&mut self.0, &["metadata", "annotations", key], value);
+        self
+    }
+
+    /// Cordoned.
+    #[must_use]
+    pub fn cordoned(mut self) -> Self {
+        set(&mut self.0, &["spec", "unschedulable"], true);
         self
     }
 

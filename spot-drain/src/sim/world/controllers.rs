@@ -26,6 +26,11 @@ impl World {
         let from = self.noticed.max(self.api.store.compacted());
         let changes: Vec<Change> = self.api.store.since(from).cloned().collect();
         self.noticed = self.api.store.version();
+        self.times.push_back((self.noticed, at));
+        let forgotten = self.api.store.compacted();
+        while self.times.front().is_some_and(|(to, _)| *to <= forgotten) {
+            self.times.pop_front();
+        }
         let pace = self.pace.clone();
         for change in changes {
             let object = &change.object;

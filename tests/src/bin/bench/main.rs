@@ -5,6 +5,7 @@
 
 mod blocked;
 mod bystander;
+mod check;
 mod cordon;
 mod drain;
 mod fixture;
@@ -41,6 +42,8 @@ enum What {
     OneBudget(one_budget::Options),
     /// An API server that is away for twenty seconds of the drain, or to its end
     Outage(outage::Options),
+    /// `kubectl spot check` of 200 nodes with 30 pods each, in the simulator
+    Check(check::Options),
     /// A zone's worth of nodes, reclaimed at one moment
     Zone(zone::Options),
 }
@@ -48,6 +51,9 @@ enum What {
 #[tokio::main]
 async fn main() -> Result<()> {
     let bench = Bench::parse();
+    if let What::Check(options) = &bench.what {
+        return check::run(options).await;
+    }
     handler::binary().await?;
     match bench.what {
         What::Drain(options) => drain::run(&fixture::plane().await?, &options).await,
@@ -57,6 +63,7 @@ async fn main() -> Result<()> {
         What::Blocked(options) => blocked::run(&fixture::plane().await?, &options).await,
         What::OneBudget(options) => one_budget::run(&fixture::plane().await?, &options).await,
         What::Outage(options) => outage::run(&options).await,
+        What::Check(options) => check::run(&options).await,
         What::Zone(options) => zone::run(&fixture::plane().await?, &options).await,
     }
 }

@@ -1,5 +1,6 @@
 //! A stage on the real control plane.
 
+use spot_drain::sim::Recorded;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,7 +17,7 @@ use crate::{
     cluster::{Cluster, Node},
     control_plane::ControlPlane,
     kwok::{DEAD, KUBELET},
-    proxy::{Exchange, Proxy},
+    proxy::Proxy,
     rbac,
     scenario::secs,
     wait::wait_until,
@@ -123,7 +124,7 @@ impl Ground for Real {
         );
     }
 
-    fn requests(&self) -> Vec<Exchange> {
+    fn requests(&self) -> Vec<Recorded> {
         self.proxy.requests()
     }
 

@@ -1,5 +1,6 @@
 //! A stage in the simulator.
 
+use spot_drain::sim::Recorded;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -15,7 +16,6 @@ use super::{Ground, Rights, admin::Admin};
 use crate::{
     Result,
     cluster::{Cluster, Node},
-    proxy::Exchange,
 };
 
 /// A simulator that lives as long as this does.
@@ -70,20 +70,8 @@ impl Ground for Simulated {
         );
     }
 
-    fn requests(&self) -> Vec<Exchange> {
-        let requests = self.sim.requests().into_iter();
-        requests
-            .map(|request| Exchange {
-                at: request.at,
-                method: request.method,
-                path: request.path,
-                query: request.query,
-                user_agent: request.user_agent,
-                body: request.body,
-                status: request.status,
-                answered: None,
-            })
-            .collect()
+    fn requests(&self) -> Vec<Recorded> {
+        self.sim.requests()
     }
 
     async fn stop_kubelet(&self, _: &Cluster, node: &Node) -> Result<()> {

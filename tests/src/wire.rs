@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::proxy::Exchange;
+use spot_drain::sim::Recorded;
 
 /// The kinds of requests that a handler makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,26 +73,37 @@ pub struct Ending {
     pub dry_run: bool,
 }
 
-impl Exchange {
+/// What a request that was written down means.
+pub trait OnTheWire {
     /// What was asked.
-    pub fn call(&self) -> Call {
+    fn call(&self) -> Call;
+
+    /// The name of the pod that it is about; empty where it is about none.
+    fn pod(&self) -> &str;
+
+    /// Whether it was answered with success.
+    fn succeeded(&self) -> bool;
+
+    /// The options of an eviction or a deletion, where they can be read.
+    fn ending(&self) -> Option<Ending>;
+}
+
+impl OnTheWire for Recorded {
+    fn call(&self) -> Call {
         Call::of(&self.method, &self.path, &self.query)
     }
 
-    /// The name of the pod that it is about; empty where it is about none.
-    pub fn pod(&self) -> &str {
+    fn pod(&self) -> &str {
         let rest = self.path.split("/pods/").nth(1).unwrap_or_default();
         rest.split('/').next().unwrap_or_default()
     }
 
-    /// Whether it was answered with success.
-    pub fn succeeded(&self) -> bool {
+    fn succeeded(&self) -> bool {
         self.status
             .is_some_and(|status| (200..300).contains(&status))
     }
 
-    /// The options of an eviction or a deletion, where they can be read.
-    pub fn ending(&self) -> Option<Ending> {
+    fn ending(&self) -> Option<Ending> {
         let body: Value = serde_json::from_slice(&self.body).ok()?;
         let options = match self.call() {
             Call::Evict => &body["deleteOptions"],

@@ -1,0 +1,235 @@
+//! Bugs that could be made, to see that the simulation finds them.
+//!
+//! Each is one change of a source file, applied to a copy of the workspace:
+//! `cargo run -p spot-tests --bin planted` builds each copy and counts the seeds until it is
+//! found. A test keeps the places that are changed from going stale.
+
+/// A bug that could be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Bug {
+    /// What is wrong.
+    pub name: &'static str,
+    /// In which file, from the workspace's root.
+    pub file: &'static str,
+    /// What is replaced; it is there once.
+    pub find: &'static str,
+    /// By what.
+    pub put: &'static str,
+    /// Within so many seeds it must be found.
+    pub within: u64,
+}
+
+const fn bug(
+    name: &'static str,
+    file: &'static str,
+    find: &'static str,
+    put: &'static str,
+    within: u64,
+) -> Bug {
+    Bug {
+        name,
+        file,
+        find,
+        put,
+        within,
+    }
+}
+
+/// All of them.
+pub const BUGS: [Bug; 25] = [
+    bug(
+        "a grace of 0 is sent when no time is left",
+        "spot-drain/src/window.rs",
+        "Some(u32::try_from(room.max(1)).unwrap_or(u32::MAX))",
+        "Some(u32::try_from(room).unwrap_or(u32::MAX))",
+        200,
+    ),
+    bug(
+        "no UID is sent",
+        "spot-drain/src/cluster/pods.rs",
+        r#""preconditions": { "uid": call.pod },"#,
+        "",
+        20,
+    ),
+    bug(
+        "pods are deleted in Respect mode",
+        "spot-drain/src/plan/turn.rs",
+        "            _ => None,\n        }\n    }\n}",
+        "            _ => self.window.end().checked_sub(SOONEST * 2),\n        }\n    }\n}",
+        500,
+    ),
+    bug(
+        "a repeat moves the deadline back",
+        "spot-core/src/lifecycle/standing.rs",
+        "                    nearer(known.notice.deadline, notice.deadline)\n",
+        "                    notice.deadline\n",
+        5_000,
+    ),
+    bug(
+        "the list of taints is overwritten",
+        "spot-drain/src/taint.rs",
+        "spec[\"taints\"] = others.chain([&taint]).cloned().collect();",
+        "spec[\"taints\"] = others.take(0).chain([&taint]).cloned().collect();",
+        500,
+    ),
+    bug(
+        "a call counts as under way until its pod is gone",
+        "spot-drain/src/plan/shared.rs",
+        "let call = self.calls.remove(pod);",
+        "let call = self.calls.get(pod).cloned();",
+        1_000,
+    ),
+    bug(
+        "another instance's memory is believed",
+        "spot-core/src/lifecycle.rs",
+        "self.is_of_this_instance(memory) && memory.boot == *boot",
+        "boot.is_some()",
+        1_000,
+    ),
+    bug(
+        "mirror pods are evicted",
+        "spot-drain/src/classify.rs",
+        "if pod.mirror {",
+        "if pod.mirror && pod.phase == Phase::Completed {",
+        100,
+    ),
+    bug(
+        "a pod whose eviction was accepted counts as gone",
+        "spot-drain/src/plan/entry.rs",
+        "        self.hold = None;\n        self.state = if dry_run {",
+        "        self.hold = None;\n        self.gone.get_or_insert(now);\n        self.state = if dry_run {",
+        200,
+    ),
+    bug(
+        "a drain goes on past its end",
+        "spot-drain/src/driver.rs",
+        "() = sleep_until(self.plan.window().end()) => break,",
+        "() = sleep_until(self.plan.window().end() + Duration::from_secs(20)) => break,",
+        500,
+    ),
+    bug(
+        "what others cordoned is uncordoned",
+        "spot-drain/src/taint/release.rs",
+        "if before.as_ref().is_some_and(|m| m.cordoned) && node.unschedulable {",
+        "if node.unschedulable {",
+        5_000,
+    ),
+    bug(
+        "node and instance are not compared",
+        "spot-drain/src/cluster/node.rs",
+        "(Some(found), Some(ours)) if found != ours => Err",
+        "(Some(found), Some(ours)) if found.len() > 99 && found != ours => Err",
+        500,
+    ),
+    bug(
+        "a closed budget is not asked again",
+        "spot-drain/src/plan/answer.rs",
+        "Reply::BudgetClosed(refusal) => Some(entry.closed(refusal, left, (since, now), shared)),",
+        "Reply::BudgetClosed(refusal) => {\n pause = left;\n Some(entry.closed(refusal, left, (since, now), shared))\n }",
+        1_000,
+    ),
+    bug(
+        "the rate is not kept",
+        "spot-drain/src/plan/pace.rs",
+        "let rate = self.full.and_then(|full| full.checked_sub(spare));",
+        "let rate = self.full.and_then(|full| full.checked_sub(spare * 100));",
+        500,
+    ),
+    bug(
+        "a dry run patches the node",
+        "spot-drain/src/cluster/node.rs",
+        r#"let dry_run = if dry_run { "&dryRun=All" } else { "" };"#,
+        r#"let dry_run = if dry_run { "" } else { "" };"#,
+        500,
+    ),
+    bug(
+        "a pod's wish to stay is ignored",
+        "spot-drain/src/classify.rs",
+        r#"if pod.wish.as_deref() == Some("skip") {"#,
+        r#"if pod.wish.as_deref() == Some("stay") {"#,
+        200,
+    ),
+    bug(
+        "what was drained is drained again after a restart",
+        "spot-core/src/lifecycle/lead.rs",
+        "if memory.phase == Phase::Drained {",
+        "if memory.phase == Phase::Settled {",
+        1_000,
+    ),
+    bug(
+        "pods of a DaemonSet that could not be looked up are evicted",
+        "spot-drain/src/classify.rs",
+        "DaemonSets::Unavailable(_) => return Class::Skip(Skip::DaemonSetUnchecked),",
+        "DaemonSets::Unavailable(_) => {}",
+        1_000,
+    ),
+    bug(
+        "our own pod is evicted",
+        "spot-drain/src/classify.rs",
+        "    if ourselves.is_some_and(|(ns, name)| *ns == pod.namespace && *name == pod.name) {\n        return Class::Skip(Skip::Ourselves);\n    }\n    let daemon_set = pod.owner.as_ref().filter(|o| o.kind == \"DaemonSet\");",
+        "    let daemon_set = pod.owner.as_ref().filter(|o| ourselves.is_none() && o.kind == \"DaemonSet\");",
+        100,
+    ),
+    bug(
+        "an empty answer is a list of nothing",
+        "spot-drain/src/cluster/pods.rs",
+        "struct PageMeta {\n    resource_version: String,",
+        "struct PageMeta {\n    #[serde(default)]\n    resource_version: String,",
+        20_000,
+    ),
+    bug(
+        "any 404 means that the node does not exist",
+        "spot-drain/src/cluster/node.rs",
+        "404 if Status::of(raw).is_not_found() =>",
+        "404 =>",
+        5_000,
+    ),
+    bug(
+        "an eviction that got lost is not tried again",
+        "spot-drain/src/plan/answer.rs",
+        "if entry.tries > QUICK {",
+        "if entry.tries > 0 {\n pause = left;\n }\n if entry.tries > QUICK {",
+        5_000,
+    ),
+    bug(
+        "a grace is cut though it would fit",
+        "spot-drain/src/window.rs",
+        "if own.as_secs() <= room.max(1) {",
+        "if own.as_secs() <= room.max(1) / 2 {",
+        500,
+    ),
+    bug(
+        "pods that keep coming back are evicted as they come",
+        "spot-drain/src/plan/returns.rs",
+        "Some(again) => PAUSE.0.saturating_mul(1 << again.min(8)).min(PAUSE.1),",
+        "Some(again) => PAUSE.0.saturating_mul(again.min(0)),",
+        20_000,
+    ),
+    bug(
+        "a failed quarantine is not tried again",
+        "spot-core/src/handler/node_writer.rs",
+        "() = sleep(pause) => {}",
+        "() = sleep(pause * 1_000) => {}",
+        5_000,
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_place_is_there_once() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for bug in BUGS {
+            let text = std::fs::read_to_string(root.join(bug.file)).unwrap();
+            let places = text.matches(bug.find).count();
+            assert_eq!(
+                places, 1,
+                "{}: {} has its place {places} times",
+                bug.name, bug.file
+            );
+            assert_ne!(bug.find, bug.put, "{}", bug.name);
+        }
+    }
+}

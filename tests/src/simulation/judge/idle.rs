@@ -1,0 +1,35 @@
+//! What an idle handler costs.
+
+use std::time::Duration;
+
+use super::{Case, Verdict};
+use crate::simulation::evidence::who;
+
+/// The requests of one self-check, with the first look at the node.
+const CHECK: usize = 16;
+/// How often one is made at the most.
+const EVERY: Duration = Duration::from_secs(600);
+
+/// A handler that is told nothing, and on whose way nothing breaks, asks the API server for its
+/// self-checks and nothing else.
+pub(super) fn judge(case: Case<'_>, verdict: &mut Verdict) {
+    let quiet = case.machine.announced.is_empty()
+        && case.plot.denied.is_none()
+        && case.plot.outages.is_empty()
+        && case.machine.faults.is_empty();
+    if !quiet {
+        return;
+    }
+    for life in case.evidence.lives.get(case.index).into_iter().flatten() {
+        let requests = &case.evidence.requests;
+        let made = requests.iter().filter(|r| who(r) == Some(life.who)).count();
+        let lasted = life.until.saturating_sub(life.from);
+        let checks = 1 + usize::try_from(lasted.as_secs() / EVERY.as_secs()).unwrap_or_default();
+        verdict.check("idle", life.until, made <= checks * CHECK, || {
+            format!(
+                "{} made {made} requests in {lasted:?} of quiet",
+                case.name()
+            )
+        });
+    }
+}

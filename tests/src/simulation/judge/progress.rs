@@ -1,0 +1,204 @@
+//! With faults that end, every pod that could be saved was: its eviction was accepted.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use spot_core::{notice::NoticeKind, observer::Occurrence};
+
+use super::{Case, Verdict};
+use crate::{
+    marks::TAINT,
+    simulation::evidence::{History, Pod, Who},
+};
+
+/// Within this time of calm what can be done is done: the longest pause between tries is 5 s.
+const SOON: Duration = Duration::from_secs(12);
+/// A budget that is open is used within this time.
+const OPEN: Duration = Duration::from_secs(8);
+/// The longest margin before a deadline.
+const MARGIN: Duration = Duration::from_secs(5);
+/// From this much time on, critical pods wait for the ordinary ones.
+const FEW: Duration = Duration::from_secs(1);
+
+/// A drain with a time of calm in it.
+struct Calm<'a> {
+    case: Case<'a>,
+    /// From when on nothing breaks.
+    from: Duration,
+    /// When the machine goes.
+    deadline: Duration,
+    /// When the drain is over at the earliest.
+    due: Duration,
+    /// Until when its handler lives.
+    until: Duration,
+}
+
+pub(super) fn judge(case: Case<'_>, verdict: &mut Verdict) {
+    let machine = case.machine;
+    let judged = machine.tells_true_time()
+        && !machine.foreign
+        && !case.plot.manner.dry_run
+        && case.plot.denied.is_none()
+        && machine.drains(NoticeKind::SpotInterruption);
+    let stands = machine
+        .announced
+        .iter()
+        .filter(|a| a.kind == NoticeKind::SpotInterruption);
+    let due = stands.filter_map(|announced| announced.due).min();
+    let Some(due) = due.filter(|_| judged) else {
+        return;
+    };
+    for (who, began) in drains(case) {
+        let from = calm_from(case, began);
+        let calm = Calm {
+            case,
+            from,
+            deadline: due,
+            due: due.saturating_sub(MARGIN),
+            until: case.died(who),
+        };
+        calm.judge(verdict);
+    }
+}
+
+/// When interruptions' drains began.
+fn drains(case: Case<'_>) -> impl Iterator<Item = (Who, Duration)> {
+    case.evidence
+        .told(case.index)
+        .filter_map(|entry| match &entry.what {
+            Occurrence::DrainStarted(order) if order.kind == NoticeKind::SpotInterruption => {
+                Some((entry.who, entry.at))
+            }
+            _ => None,
+        })
+}
+
+/// From when on nothing lingers of what went wrong with the API server.
+fn calm_from(case: Case<'_>, began: Duration) -> Duration {
+    let over = case
+        .plot
+        .outages
+        .iter()
+        .map(|outage| outage.until + outage.lingers());
+    over.max().unwrap_or_default().max(began)
+}
+
+impl Calm<'_> {
+    fn judge(&self, verdict: &mut Verdict) {
+        let ledger = &self.case.evidence.ledger;
+        let name = self.case.name();
+        let on_it = ledger.on(name).count();
+        // Some plots allow five calls a second.
+        let soon = self.from + SOON + FEW * u32::try_from(on_it / 5).unwrap_or_default();
+        if soon > self.due || soon > self.until {
+            return;
+        }
+        if !self.case.plot.is_handled_by_others(name) {
+            let quarantined = self.is_quarantined(soon);
+            verdict.check("quarantines", soon, quarantined, || {
+                format!("{name} takes pods in the middle of a drain")
+            });
+        }
+        for pod in ledger.on(name).filter(|pod| self.is_to_go(pod)) {
+            let budgets: Vec<_> = ledger
+                .budgets
+                .iter()
+                .filter(|(key, budget)| {
+                    key.starts_with(&format!("{}/", pod.namespace())) && selects(budget, pod)
+                })
+                .collect();
+            let ends = pod.ends().unwrap_or(Duration::MAX);
+            let waits = pod.wish() == Some("last") || pod.is_critical();
+            match budgets.as_slice() {
+                [] if waits => {
+                    let late = self.deadline;
+                    let judged = late <= self.until;
+                    verdict.check("progress", late, !judged || ends <= late, || {
+                        format!("{} was never evicted, and nothing held it", pod.key)
+                    });
+                }
+                [] => verdict.check("progress", soon, ends <= soon, || {
+                    format!("{} is not evicted, and nothing holds it", pod.key)
+                }),
+                [(key, budget)] if !waits => {
+                    let open = self.stood_open(budget, soon, ends);
+                    verdict.check("progress", soon, open.is_none(), || {
+                        format!(
+                            "{} was not evicted, and its budget {key} stood open from {open:?}",
+                            pod.key
+                        )
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn is_quarantined(&self, at: Duration) -> bool {
+        let changes = self.case.evidence.ledger.nodes.get(self.case.name());
+        let mut before = changes
+            .into_iter()
+            .flatten()
+            .filter(|change| change.at <= at);
+        before.next_back().is_some_and(|change| {
+            let taints = change.after["spec"]["taints"].as_array();
+            change.after["spec"]["unschedulable"] == true
+                && taints.is_some_and(|taints| taints.iter().any(|taint| taint["key"] == TAINT))
+        })
+    }
+
+    /// Whether a pod has to leave, and is there when it is calm.
+    fn is_to_go(&self, pod: &Pod) -> bool {
+        let there = pod.history.at(self.from).is_some()
+            && pod.bound().is_some_and(|(at, _)| at <= self.from);
+        there
+            && !pod.is_mirror()
+            && pod.daemon_set().is_none()
+            && pod.wish() != Some("skip")
+            && !pod.is_completed(self.from)
+            && pod.ends().is_none_or(|ends| ends > self.from)
+    }
+
+    /// From when on a budget stood open for long with its pod still there.
+    fn stood_open(&self, budget: &History, from: Duration, ends: Duration) -> Option<Duration> {
+        let until = ends
+            .min(self.due)
+            .min(self.until)
+            .min(budget.gone.unwrap_or(Duration::MAX));
+        let mut open: Option<Duration> = None;
+        let states = budget.states();
+        for (index, (at, state)) in states.iter().enumerate() {
+            let next = states
+                .get(index + 1)
+                .map_or(until, |(at, _)| (*at).min(until));
+            let (at, next) = ((*at).max(from), next.max(from));
+            if allows(state) {
+                let since = *open.get_or_insert(at);
+                if next >= since + OPEN && at < until {
+                    return Some(since);
+                }
+            } else {
+                open = None;
+            }
+        }
+        None
+    }
+}
+
+fn allows(budget: &Value) -> bool {
+    let observed = budget["status"]["observedGeneration"] == budget["metadata"]["generation"];
+    observed && budget["status"]["disruptionsAllowed"].as_i64() > Some(0)
+}
+
+/// Every budget of a plot selects by one label.
+fn selects(budget: &History, pod: &Pod) -> bool {
+    let app = |value: &Value| value.as_str().map(str::to_owned);
+    let wanted = budget
+        .last()
+        .and_then(|b| app(&b["spec"]["selector"]["matchLabels"]["app"]));
+    let has = pod
+        .history
+        .last()
+        .and_then(|p| app(&p["metadata"]["labels"]["app"]));
+    wanted.is_some() && wanted == has
+}

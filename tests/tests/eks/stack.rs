@@ -1,0 +1,283 @@
+//! The guide's own commands, followed from nothing to cleaned up on simulated AWS services.
+
+use serde_json::{Value, json};
+use spot_tests::{
+    Result,
+    eks::{guide::Guide, moto::Moto, shell::Printed, template::Template},
+};
+
+pub(crate) const SET_UP: [&str; 9] = [
+    "names",
+    "create-cluster",
+    "find-stacks",
+    "is-profile-set",
+    "find-profile",
+    "find-security-groups",
+    "find-cluster-security-group",
+    "find-the-rest",
+    "is-all-set",
+];
+pub(crate) const LAUNCH: [&str; 3] = ["launch", "describe", "launch-link"];
+pub(crate) const CLEAN_UP: [&str; 3] = ["delete-nodes", "delete-bucket", "is-anything-left"];
+pub(crate) const UPDATE: [&str; 2] = ["update-eksctl-group-plan", "update-eksctl-group"];
+pub(crate) const END: [&str; 1] = ["delete-cluster"];
+/// What can be left behind in an account that had nothing but its default VPC.
+const LEFT: &str = r#"
+aws cloudformation describe-stacks --query 'Stacks[].StackName' --output text
+aws autoscaling describe-auto-scaling-groups --output text \
+  --query 'AutoScalingGroups[].AutoScalingGroupName'
+aws ec2 describe-instances --output text \
+  --query "Reservations[].Instances[?State.Name!='terminated'][].InstanceId"
+aws ec2 describe-launch-templates --query 'LaunchTemplates[].LaunchTemplateName' --output text
+aws ec2 describe-security-groups --output text \
+  --query "SecurityGroups[?GroupName!='default'].GroupName"
+aws iam list-roles --query "Roles[?Path=='/'].RoleName" --output text
+aws iam list-instance-profiles --query 'InstanceProfiles[].InstanceProfileName' --output text
+aws eks list-clusters --query 'clusters' --output text
+aws s3 ls
+"#;
+/// What the stack made: its outputs, its group, its launch template and the user data in that.
+const THE_GROUP: &str = r#"
+aws autoscaling describe-auto-scaling-groups --output json --query 'AutoScalingGroups[0]' \
+  --auto-scaling-group-names "$(output "$STACK_NAME" NodeGroup)""#;
+const THE_LAUNCH_TEMPLATE: &str = r#"
+launch_template=$(output "$STACK_NAME" LaunchTemplate)
+launch_template=$(aws ec2 describe-launch-template-versions --output json \
+  --launch-template-id "${launch_template%:*}" --versions "${launch_template#*:}" \
+  --query 'LaunchTemplateVersions[0].LaunchTemplateData')
+echo "$launch_template""#;
+const THE_USER_DATA: &str =
+    r#"sed -n 's/.*"UserData": "\([^"]*\)".*/\1/p' <<<"$launch_template" | base64 --decode"#;
+const UPLOADED: &str = r#"aws s3 cp "s3://$BUCKET/nodegroup.yaml" - | cmp - nodegroup.yaml"#;
+const UPDATED: &str = "aws autoscaling describe-auto-scaling-groups --output json \
+                       --query 'AutoScalingGroups'";
+const ROLES: &str = "aws iam list-roles --query 'Roles[].RoleName' --output text";
+/// Who is let in where: group, protocol, ports, from which group.
+const RULES: &str = "aws ec2 describe-security-group-rules --output text --query \
+                     'SecurityGroupRules[?!IsEgress].[GroupId, IpProtocol, FromPort, ToPort, \
+                     ReferencedGroupInfo.GroupId]'";
+const VALUES: &str = "env --null";
+
+#[tokio::test]
+async fn the_guide_leads_from_nothing_to_nodes_and_back() -> Result<()> {
+    let moto = Moto::start().await?;
+    let (guide, shell) = (Guide::read()?, moto.shell());
+    let printed = shell
+        .follow(&guide)
+        .blocks(&SET_UP)?
+        .blocks(&LAUNCH)?
+        .own("values", VALUES)
+        .own("group", THE_GROUP)
+        .own("launch template", THE_LAUNCH_TEMPLATE)
+        .own("user data", THE_USER_DATA)
+        .own("uploaded", UPLOADED)
+        .blocks(&CLEAN_UP)?
+        .blocks(&UPDATE)?
+        .own("updated", UPDATED)
+        .blocks(&END)?
+        .own("left", LEFT)
+        .run()
+        .await?;
+
+    assert_eq!(
+        printed.by("is-profile-set"),
+        "INSTANCE_PROFILE_ARN is not set"
+    );
+    let profile = value(&printed, "INSTANCE_PROFILE_ARN");
+    assert!(profile.starts_with("arn:aws:iam::123456789012:instance-profile/eksctl-"));
+    assert_eq!(
+        printed.by("find-profile"),
+        format!("INSTANCE_PROFILE_ARN is {profile}")
+    );
+    let groups: Vec<_> = value(&printed, "SECURITY_GROUPS").split(',').collect();
+    assert_eq!(groups.len(), 2);
+    assert_eq!(printed.by("is-all-set"), "");
+    assert_eq!(value(&printed, "NODE_IMAGE_ID"), "ami-0a10000000000001");
+
+    mixed(&printed.json("group")?, 1);
+    assert_eq!(
+        printed.json("group")?["VPCZoneIdentifier"],
+        value(&printed, "SUBNETS")
+    );
+    // The outputs, and one line for each instance.
+    let described = printed.by("describe");
+    assert!(
+        described.contains(&format!("NodeInstanceProfile\t{profile}\n")),
+        "{described}"
+    );
+    assert_eq!(described.matches("InService").count(), 3, "{described}");
+
+    let launch = printed.json("launch template")?;
+    assert_eq!(launch["IamInstanceProfile"]["Arn"], profile);
+    assert_eq!(launch["SecurityGroupIds"], json!(groups));
+    assert_eq!(launch["ImageId"], "ami-0a10000000000001");
+    assert_eq!(launch["KeyName"], Value::Null);
+    let metadata = &launch["MetadataOptions"];
+    assert_eq!(metadata["HttpTokens"], "required");
+    assert_eq!(metadata["HttpPutResponseHopLimit"], 2);
+    // Tests of the user data fill it in by themselves: as CloudFormation does?
+    let set = [
+        ("ApiServerEndpoint", "ENDPOINT"),
+        ("CertificateAuthorityData", "CERTIFICATE_AUTHORITY"),
+        ("ServiceCidr", "SERVICE_CIDR"),
+    ]
+    .map(|(parameter, variable)| (parameter, value(&printed, variable)));
+    assert!(set[0].1.starts_with("https://") && set[2].1 == "172.20.0.0/16");
+    let filled = Template::read().await?.user_data(&set)?;
+    assert_eq!(printed.by("user data"), filled.trim_end());
+
+    let subnets = value(&printed, "SUBNETS");
+    launches(printed.by("launch-link"), subnets);
+
+    updates(printed.by("update-eksctl-group-plan"));
+    let updated = printed.json("updated")?;
+    assert_eq!(updated.as_array().map(Vec::len), Some(1));
+    mixed(&updated[0], 1);
+
+    assert_eq!(printed.by("is-anything-left"), "");
+    assert_eq!(printed.by("left"), "");
+    Ok(())
+}
+
+fn launches(said: &str, subnets: &str) {
+    let link = said.lines().last().unwrap_or_default();
+    let console = "https://console.aws.amazon.com/cloudformation/home?region=us-east-2#/stacks/\
+                   quickcreate?templateURL=https%3A%2F%2Feksworkshop-spot-workers-123456789012.";
+    assert!(link.starts_with(console), "{link}");
+    assert!(
+        link.ends_with(&format!("&param_Subnets={subnets}")),
+        "{link}"
+    );
+    assert!(!link.contains(char::is_whitespace), "{link}");
+}
+
+fn updates(plan: &str) {
+    for change in [
+        "Modify\tNodeGroup\t",
+        "Modify\tNodeGroupLaunchTemplate\t",
+        "Add\tWorkerRole\t",
+        "Remove\tSG\t",
+    ] {
+        assert!(plan.contains(change), "{plan}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_profile_or_groups_the_stack_makes_them_and_takes_them_back() -> Result<()> {
+    let moto = Moto::start().await?;
+    let (guide, shell) = (Guide::read()?, moto.shell().env("WORKERS", "managed"));
+    let create = "aws cloudformation create-stack --stack-name \"$STACK_NAME\" \
+         --template-body file://nodegroup.yaml --capabilities CAPABILITY_IAM --parameters \
+         \"ParameterKey=ClusterControlPlaneSecurityGroup,ParameterValue=$CONTROL_PLANE_SG\" \
+         \"ParameterKey=NodeImageId,ParameterValue=$NODE_IMAGE_ID\" \
+         \"ParameterKey=Subnets,ParameterValue='$SUBNETS'\" ";
+    let no_on_demand = "\"ParameterKey=VpcId,ParameterValue=$VPC_ID\" \
+         ParameterKey=OnDemandBaseCapacity,ParameterValue=0 \
+         ParameterKey=KeyName,ParameterValue=workshop \
+         ParameterKey=UseExistingNodeSecurityGroups,ParameterValue=No";
+    let printed = shell
+        .follow(&guide)
+        .blocks(&SET_UP)?
+        .own("values", VALUES)
+        .own(
+            "missing",
+            &format!("(VPC_ID=\n{})", guide.commands("is-all-set")?),
+        )
+        .own("refused", &format!("{create} 2>&1 || true"))
+        .own("roles before", ROLES)
+        .own("create", &format!("{create} {no_on_demand}"))
+        .own("group", THE_GROUP)
+        .own("launch template", THE_LAUNCH_TEMPLATE)
+        .own("rules", RULES)
+        .own("role", "output \"$STACK_NAME\" NodeInstanceRole")
+        .blocks(&["delete-nodes"])?
+        .own("rules after", RULES)
+        .own("roles after", ROLES)
+        .run()
+        .await?;
+
+    assert_eq!(
+        printed.by("find-profile"),
+        "INSTANCE_PROFILE_ARN is not set"
+    );
+    let shared = value(&printed, "SECURITY_GROUPS");
+    assert!(
+        shared.starts_with("sg-") && !shared.contains(','),
+        "{shared}"
+    );
+    assert_eq!(printed.by("missing"), "VPC_ID is not set");
+    let refused = printed.by("refused");
+    assert!(
+        refused.contains("ValidationError") && refused.contains("VpcId"),
+        "{refused}"
+    );
+
+    mixed(&printed.json("group")?, 0);
+    let launch = printed.json("launch template")?;
+    assert_eq!(launch["KeyName"], "workshop");
+    let profile = launch["IamInstanceProfile"]["Arn"].as_str().unwrap();
+    assert!(profile.contains("WorkerInstanceProfile"), "{profile}");
+    let role = printed.by("role");
+    assert!(
+        role.starts_with("arn:aws:iam::123456789012:role/"),
+        "{role}"
+    );
+
+    let groups = launch["SecurityGroupIds"].as_array().unwrap();
+    let nodes = groups[0].as_str().unwrap();
+    assert!(groups.len() == 1 && nodes != shared, "{groups:?}");
+    let control_plane = value(&printed, "CONTROL_PLANE_SG");
+    let mut rules: Vec<_> = printed.by("rules").lines().collect();
+    rules.sort_unstable();
+    let mut expected = [
+        format!("{control_plane}\ttcp\t443\t443\t{nodes}"),
+        format!("{nodes}\t-1\t-1\t-1\t{nodes}"),
+        format!("{nodes}\ttcp\t1025\t65535\t{control_plane}"),
+        format!("{nodes}\ttcp\t443\t443\t{control_plane}"),
+    ];
+    expected.sort_unstable();
+    assert_eq!(rules, expected);
+    let left = printed.by("rules after");
+    assert!(!left.lines().any(|rule| rule.starts_with(nodes)), "{left}");
+    assert_eq!(printed.by("roles after"), printed.by("roles before"));
+    Ok(())
+}
+
+/// The policy of an Auto Scaling group with so much On-Demand capacity, and all else by default.
+fn mixed(group: &Value, base: u32) {
+    let policy = &group["MixedInstancesPolicy"];
+    let distribution = &policy["InstancesDistribution"];
+    assert_eq!(
+        distribution["SpotAllocationStrategy"],
+        "price-capacity-optimized"
+    );
+    assert_eq!(distribution["OnDemandBaseCapacity"], base);
+    assert_eq!(distribution["OnDemandPercentageAboveBaseCapacity"], 0);
+    let types = policy["LaunchTemplate"]["Overrides"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    let types: Vec<_> = types.map(|over| &over["InstanceType"]).collect();
+    let six = [
+        "m5.large",
+        "m5a.large",
+        "m5d.large",
+        "m6i.large",
+        "m6a.large",
+        "m7i.large",
+    ];
+    assert_eq!(types, six);
+    assert_eq!(group["MinSize"], 1);
+    assert_eq!(group["DesiredCapacity"], 3);
+    assert_eq!(group["MaxSize"], 5);
+    assert_eq!(group["Instances"].as_array().map(Vec::len), Some(3));
+}
+
+/// What the guide's commands have exported under a name.
+fn value<'a>(printed: &'a Printed, name: &str) -> &'a str {
+    let values = printed.by("values").split('\0');
+    values
+        .filter_map(|value| value.split_once('='))
+        .find_map(|(other, value)| (other == name).then_some(value))
+        .unwrap_or_default()
+}

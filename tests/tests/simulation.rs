@@ -1,0 +1,102 @@
+//! The simulation, a few thousand times. Many more, the story of one seed, and what was covered:
+//! `cargo run --release -p spot-tests --bin simulate -- --help`
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use spot_tests::simulation::{Lived, Tally, live};
+
+const SEEDS: u64 = 2_000;
+
+/// Seeds that found bugs which were mended since, each with what it found.
+const MENDED: [(u64, &str); 6] = [
+    (
+        84,
+        "a remembered deadline that the machine had outlived left a drain no time",
+    ),
+    (
+        198,
+        "a 403 of a server that had just started was believed at once, and the node not read",
+    ),
+    (
+        389,
+        "the 404 of something before the API server ended the handler at its start",
+    ),
+    (
+        1092,
+        "an empty object was a list of nothing: all pods counted as gone",
+    ),
+    (
+        3_695,
+        "an empty object was a patch that holds: what had been drained was not written down",
+    ),
+    (
+        4_790,
+        "a node that could not be cordoned took its pods back, and 5,900 were evicted in two minutes",
+    ),
+];
+
+fn lived(seed: u64) -> Lived {
+    live(seed).unwrap_or_else(|error| panic!("seed {seed}: {error}"))
+}
+
+/// Lives through seeds on all cores; the complaints.
+fn many(seeds: std::ops::Range<u64>) -> (Tally, Vec<String>) {
+    let next = AtomicU64::new(seeds.start);
+    let all = Mutex::new((Tally::default(), Vec::new()));
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let worker = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            let lived = lived(seed);
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            all.0 += lived.tally();
+            if !lived.wrongs().is_empty() {
+                all.1.push(lived.complaint());
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(worker);
+        }
+    });
+    all.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+fn no_rule_is_broken_in_thousands_of_simulations() {
+    let (tally, complaints) = many(0..SEEDS);
+    assert!(complaints.is_empty(), "{}", complaints[0]);
+    assert_eq!(tally.seeds, SEEDS);
+    // That they are worth judging.
+    let enough = tally.drains > SEEDS && tally.faults > SEEDS && tally.kills > SEEDS / 4;
+    assert!(enough && tally.checks > 100 * SEEDS, "{tally}");
+    println!("{tally}");
+}
+
+#[test]
+fn bugs_that_were_mended_stay_away() {
+    for (seed, bug) in MENDED {
+        let lived = lived(seed);
+        assert!(lived.wrongs().is_empty(), "{bug}: {}", lived.complaint());
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_story_to_the_byte() {
+    for seed in 0..40 {
+        let told = || lived(seed).story().to_string();
+        let (one, other) = (told(), told());
+        assert!(one.lines().count() > 3, "{one}");
+        assert_eq!(one, other);
+    }
+}

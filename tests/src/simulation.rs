@@ -3,8 +3,8 @@
 //! The real metadata client, the real Kubernetes client and all that decodes for them run on both
 //! simulators in one single-threaded runtime whose time is paused. A seed says which nodes and
 //! workloads there are, what EC2 announces, what breaks, who is killed and what others do
-//! meanwhile ([`plot`]); it is acted out ([`stage`]), and judged by what the simulated servers
-//! saw ([`judge`]). The same seed is the same story, to the byte.
+//! meanwhile (`plot`); it is acted out (`stage`), and judged by what the simulated servers
+//! saw (`judge`). The same seed is the same story, to the byte.
 
 mod coverage;
 mod evidence;

@@ -178,13 +178,12 @@ impl Drain {
     /// Until when a pod that came back is left: not past the time that its grace needs.
     fn leaves(&mut self, pod: &PodFacts, now: Instant) -> Option<Instant> {
         let owner = &pod.owner.as_ref()?.uid;
-        let theirs = |e: &&Entry| e.facts.owner.as_ref().is_some_and(|o| o.uid == *owner);
-        let present = self
-            .pods
-            .values()
-            .filter(theirs)
-            .filter(|e| e.gone.is_none())
-            .count();
+        // Those that go already, and may be kept by their finalizers, are not among them.
+        let theirs = |e: &&Entry| {
+            let goes = e.gone.is_some() || e.accepted.is_some() || e.facts.terminating.is_some();
+            !goes && e.facts.owner.as_ref().is_some_and(|o| o.uid == *owner)
+        };
+        let present = self.pods.values().filter(theirs).count();
         let pause = self.returns.came(pod, present + 1);
         let latest = Some(self.window.latest_for(pod.grace)).filter(|latest| *latest > now);
         let until = (!pause.is_zero()).then(|| now + pause)?;

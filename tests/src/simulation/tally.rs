@@ -19,9 +19,9 @@ pub struct Tally {
     pub drains: u64,
     /// Evictions and deletions that were accepted.
     pub accepted: u64,
-    /// Requests that the API server had, and of them those with which something went wrong.
+    /// Requests that the API server had.
     pub requests: u64,
-    /// Requests to the API server with which something went wrong.
+    /// Of them, those with which something went wrong.
     pub faults: u64,
     /// Requests that the metadata services had.
     pub polls: u64,

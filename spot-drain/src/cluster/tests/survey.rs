@@ -7,7 +7,7 @@ fn page(names: &[&str], token: &str) -> Answer {
         .collect();
     says(
         200,
-        &json!({"metadata": {"continue": token}, "items": items}),
+        &json!({"metadata": {"resourceVersion": "7", "continue": token}, "items": items}),
     )
 }
 

@@ -17,8 +17,8 @@ const SOON: Duration = Duration::from_secs(12);
 const OPEN: Duration = Duration::from_secs(8);
 /// The longest margin before a deadline.
 const MARGIN: Duration = Duration::from_secs(5);
-/// From this much time on, critical pods wait for the ordinary ones.
-const FEW: Duration = Duration::from_secs(1);
+/// What five pods are given besides: some plots allow five calls a second.
+const FIVE: Duration = Duration::from_secs(1);
 
 /// A drain with a time of calm in it.
 struct Calm<'a> {
@@ -88,8 +88,7 @@ impl Calm<'_> {
         let ledger = &self.case.evidence.ledger;
         let name = self.case.name();
         let on_it = ledger.on(name).count();
-        // Some plots allow five calls a second.
-        let soon = self.from + SOON + FEW * u32::try_from(on_it / 5).unwrap_or_default();
+        let soon = self.from + SOON + FIVE * u32::try_from(on_it / 5).unwrap_or_default();
         if soon > self.due || soon > self.until {
             return;
         }

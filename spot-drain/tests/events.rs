@@ -12,12 +12,13 @@ use spot_core::deadline::Deadline;
 use spot_core::handler::Handler;
 use spot_core::notice::{Instance, Notice, NoticeEnd, NoticeId, NoticeKind, Signal, SourceHealth};
 use spot_core::observer::{Event, Observer, Occurrence};
+use spot_core::sim::Fault;
 use spot_core::source::NoticeSource;
 use spot_drain::cluster::Cluster;
 use spot_drain::driver::NodeDrainer;
 use spot_drain::events::{NodeEvents, node_events};
 use spot_drain::plan::{BudgetPolicy, Settings};
-use spot_drain::sim::{Budget, Fault, Kind, Node, Sim, Trouble, Workload, World};
+use spot_drain::sim::{Budget, Injection, Kind, Node, Sim, Workload, World};
 use tokio::time::Instant;
 
 const NODE: &str = "spot-1";
@@ -228,17 +229,13 @@ async fn events_that_hang_fail_or_are_forbidden_delay_nothing() {
         expected.iter().any(|(_, what)| what == "incomplete"),
         "{expected:?}"
     );
-    for fault in [
-        Fault::from(Trouble::BlackHole),
-        Fault::status(500, "no"),
-        Fault::status(403, "no"),
-    ] {
+    for fault in [Fault::BlackHole, Fault::status(500), Fault::status(403)] {
         let sim = sim();
         sim.set_faults(move |_, request: &http::Request<Bytes>, _| {
             if is_event(request) {
-                fault.clone()
+                Injection::from(fault.clone())
             } else {
-                Fault::none()
+                Injection::none()
             }
         });
         let (timeline, _) = run(&sim, Settings::default(), interrupted(60 * SECOND)).await;
@@ -253,9 +250,9 @@ async fn what_could_not_be_written_is_written_when_the_server_is_back() {
     let start = Instant::now();
     sim.set_faults(move |_, request: &http::Request<Bytes>, _| {
         if is_event(request) && start.elapsed() < 90 * SECOND {
-            Fault::status(503, "later")
+            Injection::from(Fault::status(503))
         } else {
-            Fault::none()
+            Injection::none()
         }
     });
     run(&sim, Settings::default(), interrupted(60 * SECOND)).await;
@@ -274,9 +271,9 @@ async fn an_answer_that_is_lost_makes_no_second_event() {
     sim.set_faults(move |_, request: &http::Request<Bytes>, _| {
         let loses = is_event(request) && !std::mem::replace(&mut lost, is_event(request));
         if loses {
-            Fault::from(Trouble::ResetAfter)
+            Injection::from(Fault::ResetAfter)
         } else {
-            Fault::none()
+            Injection::none()
         }
     });
     run(&sim, Settings::default(), interrupted(60 * SECOND)).await;

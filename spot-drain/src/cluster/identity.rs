@@ -40,4 +40,23 @@ impl Identity {
             _ => verb.to_owned(),
         }
     }
+
+    /// What gives the right to do `verbs` with a node or its pods.
+    pub(super) fn grant(&self, verbs: &[&str], resource: &str) -> String {
+        let prefix = match self {
+            Self::Ourselves => "",
+            Self::Node => AS_NODE,
+        };
+        let verbs: Vec<_> = verbs.iter().map(|v| format!("`{prefix}{v}`")).collect();
+        let grant = format!("grant {} on `{resource}`", verbs.join(" and "));
+        match self {
+            Self::Ourselves => format!("{grant} to the handler's account"),
+            Self::Node => format!(
+                "{grant}, and `impersonate:associated-node` on `nodes` of \
+                 `authentication.k8s.io`, to the handler's account, and give it a token that is \
+                 bound to a pod on this node; with Kubernetes before 1.36 leave out \
+                 --impersonate-node"
+            ),
+        }
+    }
 }

@@ -201,7 +201,7 @@ fn wish(instance: Option<&str>) -> Quarantine {
 impl SelfCheck for KubeSelfCheck {
     async fn check(&self, instance: Option<Instance>) -> Vec<Finding> {
         let instance = instance.as_ref().map(|i| i.id.as_str());
-        let mut found = Findings::at(self.cluster.server());
+        let mut found = Findings::at(self.cluster.server(), self.cluster.identity.clone());
         let tried = timeout(LONGEST, self.try_all(&mut found, instance)).await;
         if tried.is_err() {
             found.because(format!("not tried within {} s", LONGEST.as_secs()));

@@ -18,7 +18,10 @@ fn call() -> Call {
 }
 
 fn empty() -> Answer {
-    says(200, &json!({"metadata": {}, "items": []}))
+    says(
+        200,
+        &json!({"metadata": {"resourceVersion": "7"}, "items": []}),
+    )
 }
 
 /// Each request's method, path and the user it was made for.
@@ -31,7 +34,8 @@ fn asked(wire: &Wire) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn a_node_and_its_pods_are_asked_about_as_the_node_and_the_rest_as_ourselves() {
-    let node = json!({"metadata": {"name": "spot-0"}, "status": {"volumesAttached": []}});
+    let node =
+        json!({"metadata": {"name": "spot-0", "uid": "u"}, "status": {"volumesAttached": []}});
     let wire = Wire::new([
         empty(),
         plain(200, ""),
@@ -79,7 +83,10 @@ async fn the_self_check_proves_the_same_way() {
     let wire = Wire::new([
         says(200, &node),
         says(200, &node),
-        says(200, &json!({"metadata": {}, "items": [pod]})),
+        says(
+            200,
+            &json!({"metadata": {"resourceVersion": "7"}, "items": [pod]}),
+        ),
         says(201, &json!({})),
     ]);
     let cluster = wire.cluster().impersonating_nodes();
@@ -87,6 +94,39 @@ async fn the_self_check_proves_the_same_way() {
     let users: Vec<_> = asked(&wire).into_iter().map(|(_, user)| user).collect();
     let node = "system:node:spot-0";
     assert_eq!(users, [node, "", node, node], "only the patch is ours");
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_is_named_as_it_is_granted() {
+    let refused = || says(403, &json!({"kind": "Status", "reason": "Forbidden"}));
+    let node = json!({"metadata": {"name": "spot-0", "uid": "u", "resourceVersion": "1"}});
+    let taken = || says(200, &node);
+    let reviewed = |allowed: bool| says(201, &json!({"status": {"allowed": allowed}}));
+    let table = [
+        (
+            vec![refused(), plain(200, "{}"), empty(), reviewed(true)],
+            "associated-node:get` on `nodes`",
+        ),
+        (
+            vec![taken(), taken(), refused()],
+            "associated-node:list` and `impersonate-on:associated-node:watch` on `pods`",
+        ),
+        (
+            vec![taken(), taken(), empty(), reviewed(false)],
+            "associated-node:create` on `pods/eviction`",
+        ),
+    ];
+    for (answers, right) in table {
+        let wire = Wire::new(answers);
+        let cluster = wire.cluster().impersonating_nodes();
+        let found = cluster.self_check("spot-0").check(None).await;
+        let said: Vec<_> = found.iter().map(ToString::to_string).collect();
+        let named = said.iter().any(|said| {
+            said.contains(&format!("grant `impersonate-on:{right}"))
+                && said.contains("`impersonate:associated-node` on `nodes`")
+        });
+        assert!(named, "{right}: {said:?}");
+    }
 }
 
 #[tokio::test]

@@ -16,7 +16,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use crate::budget::Budgets;
 use crate::classify::DaemonSets;
 use crate::feed::{feed, feed_budgets, words};
-use crate::plan::{Effect, Input, Learnt, Plan, Settings};
+use crate::observer::{DrainObserver, Removal};
+use crate::plan::{Call, Effect, Input, Learnt, Plan, Settings};
 use crate::pods::Pods;
 use crate::reply::Reply;
 use crate::report::Report;
@@ -36,7 +37,10 @@ const FEED_PAUSE: Duration = Duration::from_secs(1);
 pub struct NodeDrainer {
     pods: Arc<dyn Pods>,
     settings: Settings,
+    observers: Observers,
 }
+
+type Observers = Vec<Arc<dyn DrainObserver>>;
 
 impl NodeDrainer {
     /// A drainer with default settings.
@@ -44,6 +48,7 @@ impl NodeDrainer {
         Self {
             pods: Arc::new(pods),
             settings: Settings::default(),
+            observers: Vec::new(),
         }
     }
 
@@ -51,6 +56,13 @@ impl NodeDrainer {
     #[must_use]
     pub fn with_settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
+        self
+    }
+
+    /// The same drainer with one more that is told how its drains go.
+    #[must_use]
+    pub fn with_observer(mut self, observer: impl DrainObserver + 'static) -> Self {
+        self.observers.push(Arc::new(observer));
         self
     }
 
@@ -62,7 +74,7 @@ impl NodeDrainer {
         let now = Instant::now();
         let deadline = now + time.min(HORIZON);
         let plan = Plan::new(self.settings.clone(), Some(deadline), now);
-        Run::new(Arc::clone(&self.pods), plan).drain(None).await
+        self.run(plan).drain(None).await
     }
 
     /// Drains as [`Drainer::drain`] does, following an order that may change, and returns the
@@ -74,11 +86,15 @@ impl NodeDrainer {
         let first = order.borrow_and_update().clone();
         let deadline = first.deadline.map(|d| d.instant());
         let plan = Plan::new(self.settings.clone(), deadline, Instant::now());
-        let mut run = Run::new(Arc::clone(&self.pods), plan);
+        let mut run = self.run(plan);
         if first.cancelled {
             run.feed(Input::Cancelled);
         }
         run.drain(Some(order)).await
+    }
+
+    fn run(&self, plan: Plan) -> Run {
+        Run::new(Arc::clone(&self.pods), plan, self.observers.clone())
     }
 }
 
@@ -93,6 +109,9 @@ impl Drainer for NodeDrainer {
 struct Run {
     pods: Arc<dyn Pods>,
     plan: Plan,
+    observers: Observers,
+    /// It has been told what is to be done.
+    told: bool,
     before: u64,
     inputs: mpsc::Sender<Input>,
     observed: mpsc::Receiver<Input>,
@@ -102,7 +121,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(pods: Arc<dyn Pods>, plan: Plan) -> Self {
+    fn new(pods: Arc<dyn Pods>, plan: Plan, observers: Observers) -> Self {
         let before = pods.requests();
         let (inputs, observed) = mpsc::channel(64);
         let (relist, relisted) = watch::channel(());
@@ -115,6 +134,8 @@ impl Run {
         Self {
             pods,
             plan,
+            observers,
+            told: false,
             before,
             inputs,
             observed,
@@ -161,9 +182,18 @@ impl Run {
     /// Hands an input to the plan and performs what follows.
     fn feed(&mut self, input: Input) {
         let mut effects = Vec::new();
-        self.plan.on(input, Instant::now(), &mut effects);
+        let now = Instant::now();
+        self.plan.on(input, now, &mut effects);
         for effect in effects {
             self.perform(effect);
+        }
+        if !self.told
+            && let Some(overview) = self.plan.overview(now)
+        {
+            self.told = true;
+            for observer in &self.observers {
+                observer.planned(&overview);
+            }
         }
     }
 
@@ -184,8 +214,19 @@ impl Run {
             call => {
                 let pods = Arc::clone(&self.pods);
                 let end = self.plan.window().end();
-                self.calls
-                    .spawn(async move { perform(call, &*pods, end).await });
+                let observers = self.observers.clone();
+                self.calls.spawn(async move {
+                    let removal = removal(&call).filter(|_| !observers.is_empty());
+                    let input = perform(call, &*pods, end).await;
+                    if let (Some((removal, call)), Some(Input::Answered { reply, .. })) =
+                        (removal, &input)
+                    {
+                        for observer in &observers {
+                            observer.answered(removal, &call, reply);
+                        }
+                    }
+                    input
+                });
             }
         }
     }
@@ -198,6 +239,15 @@ async fn changed(
     let orders = orders.as_mut()?;
     let changed = orders.changed().await;
     Some(changed.map(|()| orders.borrow_and_update().clone()))
+}
+
+/// The call that is to make a pod go, where an effect is one.
+fn removal(effect: &Effect) -> Option<(Removal, Call)> {
+    match effect {
+        Effect::Evict(call) => Some((Removal::Eviction, call.clone())),
+        Effect::Delete(call) => Some((Removal::Deletion, call.clone())),
+        _ => None,
+    }
 }
 
 /// Makes the call that an effect asks for; what to tell the plan, by `until` at the latest and

@@ -25,6 +25,7 @@ pub fn handler_rules() -> Vec<PolicyRule> {
         ("", "nodes", &["get", "patch"][..]),
         ("", "pods", &["get", "list", "watch"]),
         ("", "pods/eviction", &["create"]),
+        ("", "events", &["create", "patch"]),
         ("apps", "daemonsets", &["list"]),
         ("policy", "poddisruptionbudgets", &["list", "watch"]),
         (

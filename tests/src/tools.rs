@@ -38,6 +38,22 @@ static PROMTOOL: Module = Module {
     prefix: "promtool",
 };
 
+/// What builds the image.
+static BUILDAH: Module = Module {
+    dir: concat!(env!("CARGO_MANIFEST_DIR"), "/buildah"),
+    go_mod: include_str!("../buildah/go.mod"),
+    go_sum: include_str!("../buildah/go.sum"),
+    prefix: "buildah",
+};
+
+/// What renders and checks the chart. Nothing is pinned by a `go.mod`: each has one of its own.
+static CHART: Module = Module {
+    dir: env!("CARGO_MANIFEST_DIR"),
+    go_mod: "",
+    go_sum: "",
+    prefix: "chart",
+};
+
 /// How directories of unfinished builds begin.
 const ATTEMPT: &str = "build-";
 
@@ -60,6 +76,12 @@ pub enum Tool {
     Ec2MetadataMock,
     /// Checks alert rules, their tests, and pages of metrics.
     Promtool,
+    /// Renders the chart.
+    Helm,
+    /// Checks objects against schemas.
+    Kubeconform,
+    /// Builds the image, without a daemon.
+    Buildah,
 }
 
 /// Where a tool's source comes from.
@@ -93,12 +115,17 @@ impl Tool {
             Self::Kwok => "kwok",
             Self::Ec2MetadataMock => "ec2-metadata-mock",
             Self::Promtool => "promtool",
+            Self::Helm => "helm",
+            Self::Kubeconform => "kubeconform",
+            Self::Buildah => "buildah",
         }
     }
 
     fn module(self) -> &'static Module {
         match self {
             Self::Promtool => &PROMTOOL,
+            Self::Helm | Self::Kubeconform => &CHART,
+            Self::Buildah => &BUILDAH,
             _ => &CONTROL_PLANE,
         }
     }
@@ -117,19 +144,26 @@ impl Tool {
             Self::Ec2MetadataMock => Recipe::Install(
                 "github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock@v1.13.0",
             ),
+            Self::Buildah => Recipe::Pinned("github.com/containers/buildah/cmd/buildah"),
+            Self::Helm => Recipe::Install("helm.sh/helm/v4/cmd/helm@v4.3.1"),
+            Self::Kubeconform => {
+                Recipe::Install("github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0")
+            }
         }
     }
 
     /// About how long a first build takes on two cores.
     fn cold_build(self) -> &'static str {
         match self {
-            Self::KubeApiserver => "5 minutes",
+            Self::KubeApiserver | Self::Helm => "5 minutes",
             Self::Promtool => "3 minutes",
-            Self::Kwok => "2 minutes",
+            Self::Kwok | Self::Buildah => "2 minutes",
             Self::KubeControllerManager => "1 minute",
-            Self::Etcd | Self::KubeScheduler | Self::Kubectl | Self::Ec2MetadataMock => {
-                "half a minute"
-            }
+            Self::Etcd
+            | Self::KubeScheduler
+            | Self::Kubectl
+            | Self::Ec2MetadataMock
+            | Self::Kubeconform => "half a minute",
         }
     }
 
@@ -178,7 +212,7 @@ impl Tools {
         let tools = Self {
             cache: cache_dir()?,
         };
-        for module in [&CONTROL_PLANE, &PROMTOOL] {
+        for module in [&CONTROL_PLANE, &PROMTOOL, &CHART, &BUILDAH] {
             let of_it = |tool: &Tool| std::ptr::eq(tool.module(), module);
             let wanted: Vec<Tool> = wanted.iter().copied().filter(of_it).collect();
             tools.ensure_of(module, &wanted)?;
@@ -272,9 +306,7 @@ fn prepare(go: &mut Command, tool: Tool, bin: &Path, built: &Path) {
         .current_dir(tool.module().dir);
     match tool.recipe() {
         Recipe::Pinned(package) => {
-            // Of Prometheus' service discovery promtool needs none here; with all of it the build
-            // takes three times as long.
-            go.args(["build", "-trimpath", "-tags", "remove_all_sd"]);
+            go.args(["build", "-trimpath", "-tags", TAGS]);
             go.args(["-ldflags", &version_flags(), "-o"]);
             go.arg(built).arg(package);
         }
@@ -284,6 +316,10 @@ fn prepare(go: &mut Command, tool: Tool, bin: &Path, built: &Path) {
         }
     }
 }
+
+/// Of Prometheus' service discovery promtool needs none here; with all of it the build takes three
+/// times as long. What buildah has in C is not needed for an image from nothing.
+const TAGS: &str = "remove_all_sd,containers_image_openpgp,exclude_graphdriver_btrfs";
 
 /// What a shell exits with when there is no such command.
 const NOT_FOUND: i32 = 127;
@@ -322,7 +358,8 @@ fn pinned(start: &str) -> Option<&'static str> {
 
 /// Everything that goes into a module's tools: other input, other directory.
 fn module_fingerprint(module: &Module) -> u64 {
-    let all = Tool::ALL.into_iter().chain([Tool::Promtool]);
+    let others = [Tool::Promtool, Tool::Helm, Tool::Kubeconform, Tool::Buildah];
+    let all = Tool::ALL.into_iter().chain(others);
     let recipes = all.filter(|tool| std::ptr::eq(tool.module(), module));
     let recipes = recipes.map(|tool| match tool.recipe() {
         Recipe::Pinned(package) | Recipe::Install(package) => package,

@@ -55,7 +55,7 @@ async fn events_are_taken_counted_up_and_outlive_the_node() -> Result<()> {
     cluster.budget(&held, Budget::MinAvailable(1)).await?;
     cluster.wait_budget("held", 0).await?;
     let user = plane.take_plain_user()?;
-    rbac::allow(&admin, &user, Who::User(&user), rbac::handler_rules()).await?;
+    rbac::allow(&admin, &user, Who::User(&user), rbac::handler_rules()?).await?;
     let connection = Connection::connect(plane.config(&user)?).unwrap();
     wait_until("rights", SOON, async || {
         let checked = connection.node(&node.name).cordon().await;

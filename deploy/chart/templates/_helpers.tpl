@@ -58,6 +58,13 @@ true
 {{- end -}}
 {{- end -}}
 
+{{- /* Whether events are written, as they are unless told otherwise: "true" or nothing. */ -}}
+{{- define "handler.events" -}}
+{{- if ne (toString .Values.handler.kubernetesEvents) "false" -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{- define "handler.port" -}}
 {{- regexFind "[0-9]+$" .Values.handler.listen -}}
 {{- end -}}

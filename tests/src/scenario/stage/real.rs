@@ -74,7 +74,7 @@ impl Real {
             return self.plane.take_handler_user();
         }
         let user = self.plane.take_plain_user()?;
-        let mut rules = rbac::handler_rules();
+        let mut rules = rbac::handler_rules()?;
         for (verb, resource) in &rights.without {
             rules = rbac::without(rules, verb, resource);
         }

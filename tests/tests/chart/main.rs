@@ -4,5 +4,6 @@
 
 mod applied;
 mod guides;
+mod installed;
 mod rendered;
 mod values;

@@ -126,7 +126,11 @@ impl KubePods {
             .map_err(unavailable)?;
         match raw.status {
             200 => serde_json::from_slice(&raw.body).map_err(unavailable),
-            _ => Err(refusal(verb, resource, &raw)),
+            _ => {
+                let identity = &self.cluster.identity;
+                let verb = identity.reading(self.node.as_deref(), verb);
+                Err(refusal(verb, resource, &raw))
+            }
         }
     }
 

@@ -16,8 +16,8 @@ use spot_tests::{
 const SOON: Duration = Duration::from_secs(60);
 
 async fn verbs(plane: &ControlPlane) -> Result<BTreeSet<String>> {
-    let roles: Api<ClusterRole> = Api::all(plane.client("admin")?);
-    let role = roles.get(NAME).await.context("the role")?;
+    let api: Api<ClusterRole> = Api::all(plane.client("admin")?);
+    let role = api.get(NAME).await.context("the role")?;
     let rules = role.rules.into_iter().flatten();
     Ok(rules.flat_map(|rule| rule.verbs).collect())
 }

@@ -75,6 +75,13 @@ impl Misuse {
         Self { content, ..change }
     }
 
+    fn apply(what: &'static str, path: impl Into<String>, body: Value) -> Self {
+        let path = format!("{}?fieldManager=thief&force=true", path.into());
+        let apply = Self::merge(what, path, body);
+        let content = "application/apply-patch+yaml";
+        Self { content, ..apply }
+    }
+
     fn impersonating(mut self, user: impl Into<String>) -> Self {
         self.user = Some(user.into());
         self
@@ -208,6 +215,19 @@ pub(crate) fn of_nodes(scene: &Scene) -> Vec<Misuse> {
             "/api/v1/nodes",
             json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "made-up"}}),
         ),
+        Misuse::apply(
+            "makes a node by applying it",
+            node("made-up"),
+            json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "made-up"}}),
+        )
+        .by("handler"),
+        Misuse::apply(
+            "takes over another node by applying it",
+            &other,
+            json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": scene.other},
+                "spec": {"unschedulable": true}}),
+        )
+        .by(own),
         Misuse::get("lists the nodes", "/api/v1/nodes"),
         Misuse::get(
             "reads a kubelet's figures",

@@ -22,17 +22,11 @@ use spot_tests::{
 /// Loose: the machine may be busy with other tests.
 const A_WHILE: Duration = Duration::from_secs(60);
 
-/// The port that a handler says it listens on.
-fn port(handler: &Handler) -> u16 {
-    let lines = handler.log_lines();
-    let listen = lines.iter().find_map(|line| line["listen"].as_str());
-    listen.unwrap().rsplit(':').next().unwrap().parse().unwrap()
-}
-
 /// Waits until the handler is ready: all links are proven then, by dry runs.
 async fn is_armed(handler: &Handler) -> Result<()> {
+    let port = handler.port().await?;
     wait_until("the handler is ready", A_WHILE, async || {
-        let answer = plain_http::request(port(handler), "GET", "/readyz", &[]).await;
+        let answer = plain_http::request(port, "GET", "/readyz", &[]).await;
         match answer.map_err(|error| error.to_string())? {
             (200, _) => Ok(()),
             (status, body) => Err(format!("{status} {body}")),

@@ -60,9 +60,9 @@ async fn remedy(connection: &Connection, node: &Node, link: Link) -> Result<Stri
 }
 
 async fn give(installed: &Installed, rules: &[PolicyRule]) -> Result<()> {
-    let roles: Api<ClusterRole> = Api::all(installed.admin()?);
+    let api: Api<ClusterRole> = Api::all(installed.admin()?);
     let patch = Patch::Merge(json!({"rules": rules}));
-    let given = roles.patch(NAME, &PatchParams::default(), &patch).await;
+    let given = api.patch(NAME, &PatchParams::default(), &patch).await;
     given.map(drop).context("change the role")
 }
 

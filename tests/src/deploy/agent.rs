@@ -37,7 +37,11 @@ pub struct Agent {
 }
 
 impl Agent {
-    pub(super) async fn of(installed: &Installed, pod: Pod) -> Result<Self> {
+    /// One that is not the DaemonSet's, but has its service account.
+    ///
+    /// # Errors
+    /// When there is no token for it.
+    pub async fn of(installed: &Installed, pod: Pod) -> Result<Self> {
         let admin = installed.admin()?;
         let token = token(&admin, Some(&pod)).await?;
         let mut config = installed.plane.config("nobody")?;

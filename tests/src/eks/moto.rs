@@ -47,7 +47,8 @@ impl Moto {
             let spec = Spec::new("moto_server", &python.program("moto_server"), &log)
                 .args(["--host", "127.0.0.1", "--port"])
                 .arg(port.to_string())
-                .env("MOTO_AMIS_PATH", Path::new(FIXTURES).join("images.json"));
+                .env("MOTO_AMIS_PATH", Path::new(FIXTURES).join("images.json"))
+                .env("MOTO_IAM_LOAD_MANAGED_POLICIES", "true");
             let process = Process::start(&spec)?;
             wait_until("an answer of moto_server", START, async || {
                 match process.exit_status() {

@@ -1,5 +1,6 @@
 //! `examples/eks`: its template, the user data of its nodes, and the commands of its guide.
 
+mod module;
 mod nodes;
 mod stack;
 mod template;
@@ -17,7 +18,10 @@ fn every_command_of_the_guide_is_run_by_a_test() -> Result<()> {
         &stack::UPDATE,
         &nodes::LISTS,
         &nodes::APPLICATION,
-        &nodes::HANDLER,
+        &module::HANDLER,
+        &module::REHEARSAL,
+        &module::CLEAN_UP,
+        &stack::REAL,
         &stack::CLEAN_UP,
         &stack::END,
     ]

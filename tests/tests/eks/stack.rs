@@ -20,6 +20,15 @@ pub(crate) const SET_UP: [&str; 9] = [
 pub(crate) const LAUNCH: [&str; 3] = ["launch", "describe", "launch-link"];
 pub(crate) const CLEAN_UP: [&str; 3] = ["delete-nodes", "delete-bucket", "is-anything-left"];
 pub(crate) const UPDATE: [&str; 2] = ["update-eksctl-group-plan", "update-eksctl-group"];
+/// The handler's image, and a real interruption.
+pub(crate) const REAL: [&str; 6] = [
+    "make-repository",
+    "push-image",
+    "make-experiment",
+    "interrupt",
+    "delete-repository",
+    "delete-experiment",
+];
 pub(crate) const END: [&str; 1] = ["delete-cluster"];
 /// What can be left behind in an account that had nothing but its default VPC.
 const LEFT: &str = r#"
@@ -34,6 +43,8 @@ aws ec2 describe-security-groups --output text \
 aws iam list-roles --query "Roles[?Path=='/'].RoleName" --output text
 aws iam list-instance-profiles --query 'InstanceProfiles[].InstanceProfileName' --output text
 aws eks list-clusters --query 'clusters' --output text
+aws ecr describe-repositories --query 'repositories[].repositoryName' --output text
+aws fis list-experiment-templates --query 'experimentTemplates[].id' --output text
 aws s3 ls
 "#;
 /// What the stack made: its outputs, its group, its launch template and the user data in that.
@@ -48,6 +59,8 @@ launch_template=$(aws ec2 describe-launch-template-versions --output json \
 echo "$launch_template""#;
 const THE_USER_DATA: &str =
     r#"sed -n 's/.*"UserData": "\([^"]*\)".*/\1/p' <<<"$launch_template" | base64 --decode"#;
+const THE_EXPERIMENT: &str = r#"
+aws fis get-experiment-template --id "$EXPERIMENT_TEMPLATE" --query experimentTemplate"#;
 const UPLOADED: &str = r#"aws s3 cp "s3://$BUCKET/nodegroup.yaml" - | cmp - nodegroup.yaml"#;
 const UPDATED: &str = "aws autoscaling describe-auto-scaling-groups --output json \
                        --query 'AutoScalingGroups'";
@@ -71,6 +84,10 @@ async fn the_guide_leads_from_nothing_to_nodes_and_back() -> Result<()> {
         .own("launch template", THE_LAUNCH_TEMPLATE)
         .own("user data", THE_USER_DATA)
         .own("uploaded", UPLOADED)
+        .blocks(&REAL[..4])?
+        .own("experiment", THE_EXPERIMENT)
+        .own("image", "echo \"$IMAGE\"")
+        .blocks(&REAL[4..])?
         .blocks(&CLEAN_UP)?
         .blocks(&UPDATE)?
         .own("updated", UPDATED)
@@ -129,6 +146,9 @@ async fn the_guide_leads_from_nothing_to_nodes_and_back() -> Result<()> {
     let subnets = value(&printed, "SUBNETS");
     launches(printed.by("launch-link"), subnets);
 
+    pushes(printed.by("push-image"), printed.by("image"));
+    interrupts(&printed)?;
+
     updates(printed.by("update-eksctl-group-plan"));
     let updated = printed.json("updated")?;
     assert_eq!(updated.as_array().map(Vec::len), Some(1));
@@ -149,6 +169,41 @@ fn launches(said: &str, subnets: &str) {
         "{link}"
     );
     assert!(!link.contains(char::is_whitespace), "{link}");
+}
+
+/// The image that was built goes to the registry that was made, and the login with it.
+fn pushes(said: &str, image: &str) {
+    let registry = "123456789012.dkr.ecr.us-east-2.amazonaws.com";
+    assert_eq!(image, format!("{registry}/spot-interrupt-handler:0.1.0"));
+    for call in [
+        format!("skopeo login --username AWS --password-stdin {registry}"),
+        format!("skopeo copy oci-archive:handler.tar docker://{image}"),
+    ] {
+        assert!(said.contains(&call), "{said}");
+    }
+}
+
+/// One running Spot node of the group, with two minutes' notice.
+fn interrupts(printed: &Printed) -> Result<()> {
+    assert_eq!(printed.by("interrupt"), "pending");
+    let experiment = printed.json("experiment")?;
+    let target = &experiment["targets"]["node"];
+    assert_eq!(target["resourceType"], "aws:ec2:spot-instance");
+    assert_eq!(
+        target["resourceTags"]["Name"],
+        "eksworkshop-eksctl-spotworkers"
+    );
+    assert_eq!(target["selectionMode"], "COUNT(1)");
+    let action = &experiment["actions"]["interrupt"];
+    assert_eq!(
+        action["actionId"],
+        "aws:ec2:send-spot-instance-interruptions"
+    );
+    assert_eq!(action["parameters"]["durationBeforeInterruption"], "PT2M");
+    assert_eq!(action["targets"]["SpotInstances"], "node");
+    let role = experiment["roleArn"].as_str();
+    assert!(role.is_some_and(|role| role.ends_with(":role/eksworkshop-spot-workers-fis")));
+    Ok(())
 }
 
 fn updates(plan: &str) {

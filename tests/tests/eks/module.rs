@@ -3,14 +3,14 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
-use k8s_openapi::api::core::v1::{self as core, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, ListParams},
 };
 use serde_json::Value;
 use spot_tests::{
-    Result,
+    Error, Result,
     cluster::{Cluster, Node, NodeSpec},
     control_plane::ControlPlane,
     deploy::{Manifests, NAMESPACE, agent::Agent, installed::Installed},
@@ -20,6 +20,7 @@ use spot_tests::{
         shell::{Shell, Walk},
         template::Template,
     },
+    error::Context as _,
     handler::{self, Flags, Handler},
     metadata_mock::{Action, MetadataMock, TWO_MINUTES},
     tools::{Tool, Tools},
@@ -48,7 +49,7 @@ kubectl wait --for=delete pods --all --timeout=60s
 kubectl wait --for=delete pods --namespace=kube-system --timeout=160s \\
   --selector=app.kubernetes.io/name=spot-interrupt-handler";
 /// Everything that one of the guide's files, or the handler itself, has made.
-const LEFT: &str = r#"
+const LEFT: &str = r"
 kubectl get deployments,services,poddisruptionbudgets,pods --output=name |
   grep -v '^service/kubernetes$' || true
 kubectl get all,serviceaccounts,configmaps,secrets --namespace kube-system --output=name |
@@ -58,7 +59,7 @@ kubectl get clusterroles,clusterrolebindings,validatingadmissionpolicies,priorit
 kubectl get validatingadmissionpolicybindings --output=name | grep spot-interrupt-handler || true
 kubectl get nodes --output=jsonpath='{range .items[*]}{.metadata.annotations}{.spec}{end}' |
   grep -o 'spot-interrupt-handler/[a-z]*' || true
-"#;
+";
 
 /// The workshop's cluster and a reader of the guide.
 struct Module {
@@ -147,11 +148,8 @@ async fn the_module_from_the_handler_to_nothing() -> Result<()> {
 
     let doomed = occupied(&module).await?;
     interrupted(&module, &doomed).await?;
-    Api::<core::Node>::all(module.installed.admin()?)
-        .delete(&doomed.name, &DeleteParams::default())
-        .await
-        .expect("the machine has ended");
-    rehearsed(&module).await?;
+    module.cluster.remove_node(&doomed.name).await?; // the machine has ended
+    Box::pin(rehearsed(&module)).await?;
     with_no_spot_node(&module).await?;
 
     let printed = module
@@ -219,7 +217,8 @@ async fn occupied(module: &Module) -> Result<Node> {
     let nodes = module.nodes_of(SERVICES[0]).await?;
     let mut spot = module.spot.iter();
     let found = spot.find(|node| nodes.contains(&node.name));
-    Ok(found.expect("the frontend prefers spot nodes").clone())
+    let none = || Error::Usage(format!("the frontend prefers spot nodes: {nodes:?}"));
+    found.cloned().ok_or_else(none)
 }
 
 /// AWS's mock gives notice; the real binary is the DaemonSet's pod, with that pod's own token.
@@ -254,7 +253,8 @@ async fn planted(module: &Module, trail: &Trail) -> Result<()> {
         ..DeleteParams::default()
     };
     let api = module.cluster.api::<Pod>();
-    api.delete(&killed, &at_once).await.expect("deletes");
+    let deleted = api.delete(&killed, &at_once).await;
+    deleted.context("kill a pod")?;
     wait_until("the end of a pod", A_WHILE, async || {
         (trail.gone() > gone)
             .then_some(())
@@ -275,9 +275,9 @@ async fn rehearsed(module: &Module) -> Result<()> {
         .await?;
     let node = printed.by("node").to_owned();
     let left = module.spot.iter().find(|spot| spot.name == node);
-    let left = left.expect("the spot node that is left");
+    let left = left.ok_or_else(|| Error::Usage(format!("not a spot node: {node}")))?;
     let pods: Api<Pod> = Api::namespaced(module.installed.admin()?, NAMESPACE);
-    let pod = pods.get("spot-rehearsal").await.expect("is there");
+    let pod = pods.get("spot-rehearsal").await.context("the rehearsal")?;
 
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
     let mut args = containers.filter_map(|container| container.args.clone());

@@ -21,6 +21,7 @@
 //! | `source_clock_ahead_seconds{source}` | how far the wall clock is ahead of a source's |
 //! | `build_info{version}` | 1 |
 
+mod results;
 mod status;
 mod text;
 
@@ -39,6 +40,7 @@ use crate::drainer::{DrainOutcome, DrainReport};
 use crate::node::{NodeError, Phase, Quarantine};
 use crate::notice::{NoticeId, NoticeKind, SourceHealth};
 use crate::observer::{Event, Observer, Occurrence};
+pub use results::register_results;
 pub use status::status_label;
 pub use text::{CONTENT_TYPE, text};
 

@@ -156,3 +156,49 @@ impl Hearing {
         [notices, clock]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hearing() -> Hearing {
+        Hearing::new(["imds".to_owned()])
+    }
+
+    #[test]
+    fn a_source_is_known_by_its_name() {
+        assert_eq!((hearing().name(0), hearing().name(1)), ("imds", ""));
+    }
+
+    #[test]
+    fn one_that_was_good_hangs_after_more_than_three_heartbeats() {
+        let (mut hearing, now) = (hearing(), Instant::now());
+        hearing.health(0, &SourceHealth::Good, now);
+        assert_eq!(hearing.missing(now + SILENCE), [""; 0]);
+        let later = now + SILENCE + Duration::from_millis(1);
+        assert_eq!(
+            hearing.missing(later),
+            ["imds has said nothing for minutes: it hangs"]
+        );
+    }
+
+    #[test]
+    fn the_clock_may_be_off_by_ten_seconds_and_no_more() {
+        let (mut hearing, now) = (hearing(), Instant::now());
+        let clock = |hearing: &Hearing| hearing.findings(now)[1].clone();
+        let unproven = Finding::unproven(Link::Clock, "no source has told the time");
+        assert_eq!(clock(&hearing), unproven);
+        for ahead in [0, 10, -10] {
+            hearing.clock(0, SignedDuration::from_secs(ahead));
+            assert_eq!(clock(&hearing), Finding::holds(Link::Clock), "{ahead} s");
+        }
+        for (ahead, said) in [
+            (11, "11 s ahead of that of imds"),
+            (-11, "11 s behind that of imds"),
+        ] {
+            hearing.clock(0, SignedDuration::from_secs(ahead));
+            let finding = format!("{:?}", clock(&hearing));
+            assert!(finding.contains(said), "{finding}");
+        }
+    }
+}

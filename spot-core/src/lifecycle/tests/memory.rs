@@ -116,6 +116,16 @@ fn a_settled_memory_whose_notice_is_gone_is_forgotten() {
 }
 
 #[test]
+fn a_memory_whose_time_is_past_and_that_nobody_says_is_released_after_three_minutes() {
+    let (mut bench, effects) = restarted(memory("i", Phase::Drained, Some(5)), 10, None);
+    assert_eq!(effects, NOTHING);
+    let wake = bench.life.next_wake().unwrap();
+    bench.seconds = (wake - bench.start).as_secs();
+    assert_eq!(bench.seconds, 190);
+    assert_eq!(names(&bench.on(Input::Woken)), ["release"]);
+}
+
+#[test]
 fn another_instance_s_settled_memory_settles_nothing() {
     let mut memory = memory("r", Phase::Settled, None);
     memory.instance = Some("i-0".into());

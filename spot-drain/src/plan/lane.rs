@@ -9,6 +9,7 @@
 //! them at a time asks whether it has opened.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -136,8 +137,8 @@ pub(super) struct Lanes {
     watches: BTreeMap<String, Watch>,
     /// Counts the changes after which a pod may belong into another lane.
     pub(super) changes: u64,
-    /// The state of the jitter, which replays.
-    noise: u64,
+    /// How often jitter was drawn.
+    draws: u64,
 }
 
 impl Lanes {
@@ -365,15 +366,10 @@ impl Lanes {
     /// Up to a tenth of `span`, so that many nodes do not ask together: no two have a pod in
     /// common.
     pub(super) fn jitter(&mut self, span: Duration, pod: &Uid) -> Duration {
-        for byte in pod.0.bytes() {
-            self.noise = (self.noise ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        // SplitMix64: enough to spread, and the same in every replay.
-        self.noise = self.noise.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.noise;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let part = u32::try_from((z ^ (z >> 31)) % 1000).unwrap_or_default();
+        self.draws += 1;
+        let mut hasher = DefaultHasher::new(); // with fixed keys: the same in every replay
+        (self.draws, &pod.0).hash(&mut hasher);
+        let part = u32::try_from(hasher.finish() % 1000).unwrap_or_default();
         span * part / 10_000
     }
 

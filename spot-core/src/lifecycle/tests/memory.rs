@@ -71,6 +71,8 @@ fn the_boot_may_show_later_than_the_process_starts() {
     memory.boot = Some(BOOT.into());
     let (mut bench, effects) = restarted(memory, 200, Some(("m", ScheduledMaintenance)));
     assert_eq!(effects, ["quarantine Drained"]);
+    bench.seconds = 230;
+    assert_eq!(names(&bench.on(Input::Woken)), NOTHING);
     let wake = bench.life.next_wake().unwrap();
     bench.seconds = (wake - bench.start).as_secs();
     assert_eq!(bench.seconds, 260);

@@ -272,3 +272,29 @@ fn what_a_waiting_notice_says_anew_is_told() {
     assert_eq!(bench.told(|o| matches!(o, Occurrence::NoticeChanged(_))), 1);
     assert_eq!(bench.wakes(), Some(19 * HOUR - 900));
 }
+
+#[test]
+fn a_deadline_is_told_to_be_nearer_where_it_is_and_only_there() {
+    let nearer = |o: &Occurrence| matches!(o, Occurrence::DeadlineNearer(_));
+    let mut bench = Bench::ready();
+    bench.raise("m", ScheduledMaintenance, 100);
+    let effects = bench.raise("m", ScheduledMaintenance, 80);
+    assert_eq!(ordered(&bench, &effects), Some(80), "{effects:?}");
+    assert_eq!(bench.told(nearer), 1);
+
+    // Another notice takes over what is under way; the end of the former stays.
+    let effects = bench.interrupt(120);
+    assert_eq!(ordered(&bench, &effects), Some(80), "{effects:?}");
+    assert_eq!(bench.told(nearer), 1);
+}
+
+#[test]
+fn whether_the_machine_has_rebooted_is_not_asked_while_a_drain_runs() {
+    let mut bench = Bench::ready();
+    bench.raise("m", ScheduledMaintenance, 100);
+    assert_eq!(names(&bench.at(160)), NOTHING);
+    assert_eq!(bench.life.state(), State::Draining);
+    bench.on(Input::Quarantined);
+    bench.on(Input::DrainFinished);
+    assert_eq!(names(&bench.at(220)), ["recall"]);
+}

@@ -277,3 +277,32 @@ fn a_remembered_deadline_that_the_machine_has_outlived_gives_way_to_a_later_one(
         );
     }
 }
+
+#[test]
+fn of_a_remembered_time_and_a_later_one_that_is_told_the_first_counts_while_it_is_to_come() {
+    let mut bench = Bench::with(Policy::default());
+    bench.seconds = 10;
+    bench.on(Input::Started);
+    bench.on(identified("i-1"));
+    let effects = bench.on(recalled(Some(memory("spot", Phase::Draining, Some(100)))));
+    assert_eq!(ordered(&bench, &effects), Some(100), "{effects:?}");
+    let mut effects = bench.interrupt(130);
+    effects.extend(bench.on(good()));
+    assert_eq!(ordered(&bench, &effects), None, "{effects:?}");
+}
+
+#[test]
+fn a_remembered_interruption_that_nobody_says_stands_until_its_time() {
+    let mut bench = Bench::with(Policy::default());
+    bench.seconds = 10;
+    bench.on(Input::Started);
+    bench.on(identified("i-1"));
+    bench.on(good());
+    bench.on(recalled(Some(memory("spot", Phase::Draining, Some(300)))));
+    for (seconds, stands) in [(250, true), (299, true), (300, false)] {
+        bench.seconds = seconds;
+        bench.on(Input::Woken);
+        let state = bench.life.state();
+        assert_eq!(state == State::Draining, stands, "{seconds} s: {state}");
+    }
+}

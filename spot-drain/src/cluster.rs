@@ -4,6 +4,7 @@ mod failure;
 mod node;
 mod patience;
 mod pods;
+mod replacement;
 mod self_check;
 mod survey;
 mod watch;

@@ -70,6 +70,20 @@ pub enum Hindrance {
         /// Why.
         why: String,
     },
+    /// What a workload is like: its pods were evicted without a replacement made first.
+    Workload {
+        /// The namespace.
+        namespace: String,
+        /// Why.
+        why: String,
+    },
+    /// When replacements in a namespace are ready: pods waited for them as long as they could.
+    ReplicaSetWatch {
+        /// The namespace.
+        namespace: String,
+        /// Why.
+        why: String,
+    },
     /// Which volumes are attached to the node.
     Volumes {
         /// Why.
@@ -81,9 +95,12 @@ impl Hindrance {
     /// Whether it is the same but for its reason.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::BudgetWatch { namespace: a, .. }, Self::BudgetWatch { namespace: b, .. }) => {
-                a == b
-            }
+            (Self::BudgetWatch { namespace: a, .. }, Self::BudgetWatch { namespace: b, .. })
+            | (Self::Workload { namespace: a, .. }, Self::Workload { namespace: b, .. })
+            | (
+                Self::ReplicaSetWatch { namespace: a, .. },
+                Self::ReplicaSetWatch { namespace: b, .. },
+            ) => a == b,
             _ => std::mem::discriminant(self) == std::mem::discriminant(other),
         }
     }
@@ -110,6 +127,9 @@ pub struct PodReport {
     /// What an operator should know of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// How it went with its replacement, where one was to be made first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replacement: Option<Replacement>,
     /// What keeps its object after its processes have ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub finalizers: Vec<String>,
@@ -135,6 +155,31 @@ pub struct PodReport {
         skip_serializing_if = "Option::is_none"
     )]
     pub gone_after: Option<Duration>,
+}
+
+/// How it went with a pod's replacement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "made", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Replacement {
+    /// It was ready before the pod was evicted.
+    First,
+    /// It was not ready when the pod had to be evicted for its grace to fit.
+    Late,
+    /// The pod was detached and serves on: its replacement is waited for.
+    Awaited,
+    /// The drain was called off, and the pod put back.
+    PutBack,
+    /// The drain was called off, and the pod could not be put back.
+    Stuck {
+        /// Why.
+        why: String,
+    },
+    /// None was made first.
+    NotFirst {
+        /// Why.
+        why: String,
+    },
 }
 
 /// What became of a pod.

@@ -10,12 +10,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::watch::{refusal, unavailable, watch_error};
-use super::{Cluster, escape, request, unexpected};
+use super::{Cluster, escape, replacement, request, unexpected};
 use crate::budget::{BudgetFacts, Budgets};
 use crate::classify::DaemonSets;
 use crate::facts::{PodFacts, Uid};
-use crate::plan::Call;
-use crate::pods::{BudgetChange, Change, Freshness, Listed, Pods, PodsError, Watched};
+use crate::plan::{Call, Detach, Reattach};
+use crate::pods::{
+    BudgetChange, Change, Freshness, Listed, Pods, PodsError, ReplicaSetChange, Watched,
+};
+use crate::replacement::{ReplicaSetFacts, Workload};
 use crate::reply::{Reply, decode};
 
 /// The most pods in one page of a list that does not come from the cache.
@@ -25,6 +28,7 @@ pub(super) const METADATA: &str =
     "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const PODS: &str = "pods";
 const BUDGETS: &str = "poddisruptionbudgets";
+const REPLICA_SETS: &str = "replicasets";
 /// How long the server may keep a watch open, in seconds.
 const WATCH: u32 = 290;
 
@@ -138,6 +142,16 @@ impl KubePods {
         Ok(page.into_items())
     }
 
+    /// Patches a pod.
+    async fn patch(&self, patch: Request<Vec<u8>>) -> Reply {
+        match self.cluster.call(patch).await {
+            Ok(raw) => decode(&raw),
+            Err(error) => Reply::Lost {
+                what: error.to_string(),
+            },
+        }
+    }
+
     /// Evicts or deletes by name and UID.
     async fn end(&self, call: Request<Vec<u8>>) -> Reply {
         match self.cluster.call_to_the_end(call).await {
@@ -243,6 +257,34 @@ impl Pods for KubePods {
         self.end(delete).await
     }
 
+    async fn detach(&self, detach: Detach) -> Reply {
+        self.patch(replacement::detach(&detach)).await
+    }
+
+    async fn reattach(&self, reattach: Reattach) -> Reply {
+        self.patch(replacement::reattach(&reattach)).await
+    }
+
+    async fn workload(&self, namespace: String, replica_set: String) -> Workload {
+        self.cluster.workload(&namespace, &replica_set).await
+    }
+
+    async fn watch_replica_sets(
+        &self,
+        namespace: String,
+        hashes: Vec<String>,
+    ) -> Result<BoxStream<'static, Result<ReplicaSetChange, PodsError>>, PodsError> {
+        let path = replacement::watch_path(&namespace, &hashes, WATCH);
+        let events = self.cluster.events(REPLICA_SETS, &path).await?;
+        let changes = events.filter_map(|event| {
+            ready(match event {
+                Ok(event) => set_change(event),
+                Err(error) => Some(Err(error)),
+            })
+        });
+        Ok(changes.boxed())
+    }
+
     async fn daemon_sets(&self) -> DaemonSets {
         // Their specs are of no interest here.
         match self
@@ -334,6 +376,15 @@ fn change(event: WatchEvent<PodFacts>) -> Result<Watched, PodsError> {
         }),
         WatchEvent::Error(status) => Err(watch_error(PODS, &kube::Error::Api(status))),
     }
+}
+
+fn set_change(event: WatchEvent<ReplicaSetFacts>) -> Option<Result<ReplicaSetChange, PodsError>> {
+    Some(match event {
+        WatchEvent::Added(set) | WatchEvent::Modified(set) => Ok(ReplicaSetChange::Seen(set)),
+        WatchEvent::Deleted(set) => Ok(ReplicaSetChange::Deleted(set)),
+        WatchEvent::Bookmark(_) => return None,
+        WatchEvent::Error(status) => Err(watch_error(REPLICA_SETS, &kube::Error::Api(status))),
+    })
 }
 
 fn budget_change(event: WatchEvent<BudgetFacts>) -> Option<Result<BudgetChange, PodsError>> {

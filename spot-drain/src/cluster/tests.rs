@@ -13,6 +13,7 @@ use super::*;
 
 mod node;
 mod pods;
+mod replacement;
 mod replies;
 mod self_check;
 mod survey;

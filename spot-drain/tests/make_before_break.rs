@@ -32,7 +32,7 @@ fn cluster(workloads: impl IntoIterator<Item = Workload>) -> Sim {
         .node(Node::new("other-2"));
     let world = workloads
         .into_iter()
-        .fold(nodes, |world, w| world.workload(w));
+        .fold(nodes, spot_drain::sim::Builder::workload);
     let sim = Sim::new(world.build(Instant::now()));
     sim.with(|world| {
         let now = world.at(Instant::now());

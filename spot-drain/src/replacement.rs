@@ -20,12 +20,17 @@
 mod obstacle;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::facts::{Owner, PodFacts, Uid};
+use crate::window::Window;
 pub use obstacle::Obstacle;
+pub(crate) use wire::NamedDeployment;
 
 /// The annotation by which a pod's template says `on` or `off` for its workload.
 pub const MAKE_ANNOTATION: &str = "spot-interrupt-handler/make-before-break";
@@ -33,6 +38,15 @@ pub const MAKE_ANNOTATION: &str = "spot-interrupt-handler/make-before-break";
 pub const DETACHED_ANNOTATION: &str = "spot-interrupt-handler/detached";
 /// The label by which a Deployment tells the pods of its ReplicaSets apart.
 pub const HASH_LABEL: &str = "pod-template-hash";
+
+/// A wait that is shorter than this makes no difference: hardly a pod is ready within it.
+const WORTH: Duration = Duration::from_secs(5);
+
+/// Until when it is worth the while to have a replacement made for a pod of this grace.
+pub(crate) fn worth_until(window: &Window, grace: Duration) -> Instant {
+    let latest = window.latest_for(grace);
+    latest.checked_sub(WORTH).unwrap_or(latest)
+}
 
 /// For which workloads a replacement is made before a pod is evicted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,6 +144,18 @@ pub struct ReplicaSetFacts {
     pub available: u32,
     /// Whether it is being deleted.
     pub going: bool,
+}
+
+/// What is known of the Deployments of the cluster, by namespace and name.
+#[derive(Clone, Debug, Default)]
+pub enum Deployments {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// They could not be learnt, and why.
+    Unavailable(String),
+    /// These exist.
+    Known(BTreeMap<(String, String), DeploymentFacts>),
 }
 
 /// A Deployment as make before break sees it.

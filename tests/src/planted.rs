@@ -36,7 +36,7 @@ const fn bug(
 }
 
 /// All of them.
-pub const BUGS: [Bug; 25] = [
+pub const BUGS: [Bug; 29] = [
     bug(
         "a grace of 0 is sent when no time is left",
         "spot-drain/src/window.rs",
@@ -211,6 +211,34 @@ pub const BUGS: [Bug; 25] = [
         "() = sleep(pause) => {}",
         "() = sleep(pause * 1_000) => {}",
         5_000,
+    ),
+    bug(
+        "two of a Deployment that recreates run at once",
+        "spot-drain/src/replacement.rs",
+        "if !self.rolls {",
+        "if !self.rolls && self.surge > 99 {",
+        500,
+    ),
+    bug(
+        "a detached pod goes before its replacement is ready",
+        "spot-drain/src/plan/making.rs",
+        "            None => false,\n            Some(Released::Before) => true,",
+        "            None | Some(Released::Before) => true,",
+        500,
+    ),
+    bug(
+        "a detached pod waits until its grace is cut",
+        "spot-drain/src/plan/making.rs",
+        "return entry.facts.ready.then_some(latest);",
+        "return entry.facts.ready.then_some(latest + entry.facts.grace / 2);",
+        2_000,
+    ),
+    bug(
+        "what was detached is left behind",
+        "spot-drain/src/plan/turn.rs",
+        "self.put_back(now, shared, effects);",
+        "",
+        2_000,
     ),
 ];
 

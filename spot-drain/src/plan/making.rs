@@ -12,12 +12,12 @@ use super::workloads::{Sight, is_later};
 use super::{Detach, Effect, Reattach};
 use crate::classify::Class;
 use crate::facts::{PodFacts, Uid};
-use crate::replacement::{Detachment, HASH_LABEL, MakeBeforeBreak, Obstacle, Workload};
+use crate::replacement::{
+    Detachment, HASH_LABEL, MakeBeforeBreak, Obstacle, Workload, worth_until,
+};
 use crate::reply::Reply;
 use crate::report::Replacement;
 
-/// A wait that is shorter than this makes no difference: hardly a pod starts within it.
-const WORTH: Duration = Duration::from_secs(5);
 /// How long it is waited for the cordon, and for what must be known of a workload.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The pause before a patch that failed is tried again.
@@ -177,8 +177,7 @@ impl Drain {
 
     /// Until when it is worth the while to have a replacement made.
     fn worth_until(&self, entry: &Entry) -> Instant {
-        let latest = self.window.latest_for(entry.facts.grace);
-        latest.checked_sub(WORTH).unwrap_or(latest)
+        worth_until(&self.window, entry.facts.grace)
     }
 
     /// Finds out whose replacements are made first, and has those pods detached.

@@ -51,6 +51,25 @@ struct SetStatus {
     available_replicas: i64,
 }
 
+/// A Deployment and what it is called.
+#[derive(Deserialize)]
+#[serde(from = "Deployment")]
+pub(crate) struct NamedDeployment {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) facts: DeploymentFacts,
+}
+
+impl From<Deployment> for NamedDeployment {
+    fn from(deployment: Deployment) -> Self {
+        Self {
+            namespace: deployment.metadata.namespace.clone(),
+            name: deployment.metadata.name.clone(),
+            facts: deployment.into(),
+        }
+    }
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Deployment {

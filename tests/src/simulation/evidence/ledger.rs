@@ -8,8 +8,13 @@ use std::{
 };
 
 use serde_json::Value;
-use spot_drain::sim::{Change, Kind, Recorded, What, World};
+use spot_drain::{
+    replacement::DETACHED_ANNOTATION,
+    sim::{Change, Kind, Recorded, What, World},
+};
 use tokio::time::Instant;
+
+use crate::simulation::plot::Plot;
 
 /// Follows a world's changes, before any of them is forgotten.
 #[derive(Default)]
@@ -108,6 +113,36 @@ impl Pod {
         terminating.map(|(at, _)| *at).or(self.history.gone)
     }
 
+    /// Its workload's name.
+    pub(in crate::simulation) fn app(&self) -> &str {
+        let app = self.first()["metadata"]["labels"]["app"].as_str();
+        app.unwrap_or_default()
+    }
+
+    /// Whether its replacement may be made first.
+    pub(in crate::simulation) fn surges(&self, plot: &Plot) -> bool {
+        plot.load(self.app()).is_some_and(|load| load.surges)
+    }
+
+    /// When it was detached, where it was.
+    pub(in crate::simulation) fn detached(&self) -> Option<Duration> {
+        let mut states = self.history.states.iter();
+        let first = states.find(|(_, state)| is_detached(state));
+        first.map(|(at, _)| *at)
+    }
+
+    /// Whether it serves at a moment.
+    pub(in crate::simulation) fn serves(&self, at: Duration) -> bool {
+        self.history.at(at).is_some_and(|state| {
+            let conditions = state["status"]["conditions"].as_array();
+            let ready = |all: &Vec<Value>| {
+                all.iter()
+                    .any(|c| c["type"] == "Ready" && c["status"] == "True")
+            };
+            state["metadata"]["deletionTimestamp"].is_null() && conditions.is_some_and(ready)
+        })
+    }
+
     /// Its own grace.
     pub(in crate::simulation) fn grace(&self) -> Duration {
         let grace = self.first()["spec"]["terminationGracePeriodSeconds"].as_u64();
@@ -150,6 +185,11 @@ impl Pod {
             )
         })
     }
+}
+
+/// Whether a pod says that it is detached.
+pub(in crate::simulation) fn is_detached(pod: &Value) -> bool {
+    !pod["metadata"]["annotations"][DETACHED_ANNOTATION].is_null()
 }
 
 /// A change of a node, and which request made it, if one did.

@@ -7,7 +7,9 @@ use http::Request;
 use jiff::SignedDuration;
 use serde_json::json;
 use spot_core::{handler::Handler, notice::NoticeKind};
-use spot_drain::{cluster::Cluster, driver::NodeDrainer, plan::Settings, sim::Kind};
+use spot_drain::{
+    cluster::Cluster, driver::NodeDrainer, plan::Settings, replacement::MakeBeforeBreak, sim::Kind,
+};
 use spot_imds::{
     sim::{AnnouncementId, SharedImds},
     source::ImdsSource,
@@ -89,6 +91,9 @@ impl<'a> Actor<'a> {
             .with_budgets(manner.budgets)
             .with_limits(manner.limits)
             .with_dry_run(manner.dry_run);
+        if manner.makes_first {
+            settings = settings.with_make_before_break(MakeBeforeBreak::On);
+        }
         if let Some(own) = self.own_pod() {
             settings = settings.with_ourselves("kube-system", own);
         }

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval};
 
 use crate::exit::{Exit, chain};
-use crate::run::{self, compose};
+use crate::run::{self, compose, drainer};
 use scene::{DOOMED, Scene};
 use view::View;
 
@@ -48,9 +48,14 @@ pub(crate) async fn demo() -> Result<(), Exit> {
     let args = args.map_err(|e| Exit::bug(e.to_string()))?;
     let (tell, mut events) = mpsc::unbounded_channel();
     let cluster = Cluster::from_client(scene.sim.client());
-    let handler = compose(source, &cluster, &args.drain)
-        .observer(Tell(tell))
-        .build();
+    let handler = compose(
+        source,
+        &cluster,
+        drainer(&cluster, &args.drain),
+        &args.drain,
+    )
+    .observer(Tell(tell))
+    .build();
 
     let (stop, stopped) = oneshot::channel::<()>();
     let mut running = std::pin::pin!(handler.run(async {

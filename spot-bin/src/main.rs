@@ -8,6 +8,7 @@ mod log;
 mod run;
 mod signals;
 mod simulate;
+mod tellers;
 
 use std::process::ExitCode;
 

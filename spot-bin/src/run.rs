@@ -1,23 +1,29 @@
 //! `run`: the daemon, composed.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
 use spot_core::args::PolicyArgs;
 use spot_core::handler::{Handler, HandlerBuilder, HandlerError};
 use spot_core::observer::LogObserver;
+use spot_core::policy::Policy;
+use spot_core::webhook::args::WebhookArgs;
 use spot_drain::args::DrainArgs;
 use spot_drain::cluster::Cluster;
 use spot_drain::driver::NodeDrainer;
 use spot_imds::args::ImdsArgs;
+use spot_imds::metrics::ImdsMetrics;
+use spot_imds::options::ConfigError;
 use spot_imds::source::ImdsSource;
 use tokio::sync::oneshot;
 
 use crate::exit::{Exit, chain};
-use crate::health;
+use crate::health::{self, Health, Metrics};
 use crate::log::LogArgs;
 use crate::signals::Signals;
+use crate::tellers::Tellers;
 
 /// What follows the options in `--help`.
 pub(crate) const AFTER_HELP: &str = "\
@@ -42,9 +48,17 @@ pub(crate) struct RunArgs {
     drain: DrainArgs,
 
     #[command(flatten)]
+    webhook: WebhookArgs,
+
+    #[command(flatten)]
     log: LogArgs,
 
-    /// Serve /healthz and /readyz here, such as 0.0.0.0:9810 [default: nowhere]
+    /// Write Kubernetes Events about the node and its pods
+    #[arg(long, env, help_heading = "Cluster", value_name = "BOOL", default_value_t = true,
+        action = clap::ArgAction::Set)]
+    kubernetes_events: bool,
+
+    /// Serve /healthz, /readyz and /metrics here, such as 0.0.0.0:9810 [default: nowhere]
     #[arg(long, env, help_heading = "Process", value_name = "ADDRESS", value_parser = address)]
     listen: Option<SocketAddr>,
 
@@ -63,54 +77,88 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
             "--listen: {e}; write an address of this host that is free"
         ))
     })?;
+    let listening = listener.as_ref().and_then(|l| l.local_addr().ok());
     let policy = args.policy.policy();
-    let source = args
-        .imds
-        .source()
-        .and_then(|source| source.kinds(policy.kinds()).build());
-    let source = source.map_err(|e| Exit::usage(chain(&e)))?;
+    let webhook = args
+        .webhook
+        .settings()
+        .map_err(|e| Exit::usage(chain(&e)))?;
+    let mut metrics = Metrics::new();
+    let source = source(&args.imds, &policy, metrics.imds).map_err(|e| Exit::usage(chain(&e)))?;
     let cluster = args.drain.cluster().await.map_err(|e| {
         Exit::usage(format!(
             "{}; write --kubeconfig FILE, or run in a pod",
             chain(&e)
         ))
     })?;
+    let cluster = cluster.with_observer(metrics.drain.clone());
     let node_name = &args.drain.node_name;
-    let handler = compose(source, &cluster, &args.drain)
+    let polling = source.pulse();
+    let mut drainer = drainer(&cluster, &args.drain).with_observer(metrics.drain);
+    let mut tellers = Tellers::default();
+    let events = args
+        .kubernetes_events
+        .then(|| tellers.events(&cluster, &args.drain, &mut metrics.registry));
+    if let Some(events) = &events {
+        drainer = drainer.with_observer(events.clone());
+    }
+    let mut handler = compose(source, &cluster, drainer, &args.drain)
         .policy(policy)
         .observer(LogObserver::new(node_name))
-        .shutdown_grace(args.shutdown_grace)
-        .build();
+        .observer(metrics.handler)
+        .shutdown_grace(args.shutdown_grace);
+    if let Some(events) = events {
+        handler = handler.observer(events);
+    }
+    if let Some(settings) = webhook {
+        handler = handler.observer(tellers.webhook(node_name, settings, &mut metrics.registry));
+    }
+    let handler = handler.build();
     tracing::info!(
         node = node_name,
         version = env!("CARGO_PKG_VERSION"),
         metadata = args.imds.metadata_url,
+        listen = listening.map(tracing::field::display),
         dry_run = args.drain.dry_run,
         "started"
     );
 
     let (stop, stopped) = oneshot::channel();
-    let readiness = handler.readiness();
+    let health = Health {
+        readiness: handler.readiness(),
+        pulses: [("the main loop", handler.pulse()), ("polling", polling)],
+        registry: metrics.registry,
+    };
     let shutdown = async {
         // An error means that nobody can ask any more, and nobody has.
         if stopped.await.is_err() {
             std::future::pending::<()>().await;
         }
     };
+    let mut signals = pin!(signals.follow(stop));
+    let mut served = pin!(health::serve(listener, health));
+    let ended = tokio::select! {
+        ended = handler.run(shutdown) => ended,
+        exit = &mut signals => return Err(exit),
+        never = &mut served => match never {},
+    };
+    // What is left to tell; what was counted can be asked for meanwhile.
     tokio::select! {
-        ended = handler.run(shutdown) => {
-            tracing::info!(node = node_name, ok = ended.is_ok(), "ended");
-            ended.map_err(|error| ended_by(&error))
-        }
-        exit = signals.follow(stop) => Err(exit),
-        failed = health::serve(listener, readiness) => {
-            Err(Exit::bug(format!("the health endpoint ended: {failed:?}")))
-        }
+        () = tellers.finish() => {}
+        exit = &mut signals => return Err(exit),
+        never = &mut served => match never {},
     }
+    tracing::info!(node = node_name, ok = ended.is_ok(), "ended");
+    ended.map_err(|error| ended_by(&error))
 }
 
 /// The handler of one node: what the daemon runs, and the demo.
-pub(crate) fn compose(source: ImdsSource, cluster: &Cluster, drain: &DrainArgs) -> HandlerBuilder {
+pub(crate) fn compose(
+    source: ImdsSource,
+    cluster: &Cluster,
+    drainer: NodeDrainer,
+    drain: &DrainArgs,
+) -> HandlerBuilder {
     let node = cluster
         .node(&drain.node_name)
         .with_settings(drain.quarantine())
@@ -118,12 +166,27 @@ pub(crate) fn compose(source: ImdsSource, cluster: &Cluster, drain: &DrainArgs) 
     let check = cluster
         .self_check(&drain.node_name)
         .with_settings(drain.quarantine());
-    let pods = cluster.pods(&drain.node_name);
-    Handler::builder(NodeDrainer::new(pods).with_settings(drain.settings()))
+    Handler::builder(drainer)
         .named_source("imds", source)
         .node(node)
         .self_check(check)
         .self_check_interval(drain.self_check_every())
+}
+
+/// What drains the node.
+pub(crate) fn drainer(cluster: &Cluster, drain: &DrainArgs) -> NodeDrainer {
+    NodeDrainer::new(cluster.pods(&drain.node_name)).with_settings(drain.settings())
+}
+
+/// A source of the kinds that the policy asks for.
+fn source(
+    args: &ImdsArgs,
+    policy: &Policy,
+    observer: ImdsMetrics,
+) -> Result<ImdsSource, ConfigError> {
+    let client = args.client().observer(observer).build()?;
+    let source = ImdsSource::builder(client).poll_interval(args.poll_interval);
+    source.kinds(policy.kinds()).build()
 }
 
 /// How the program ends after an error of the handler.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::armed::{Armed, Finding, Link, SelfCheck};
 use crate::clock::{Now, SystemClock, WallClock};
@@ -24,6 +24,7 @@ use crate::node::{NoNode, NodeControl, NodeError};
 use crate::notice::Signal;
 use crate::observer::{Event, Observer, Occurrence};
 use crate::policy::Policy;
+use crate::pulse::Pulse;
 use crate::source::NoticeSource;
 use node_writer::{NodeWriter, Written};
 pub use self_checks::SELF_CHECK_INTERVAL;
@@ -34,6 +35,9 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(130);
 
 /// How long a write to the node may go on after the program was asked to end.
 const WRITE_GRACE: Duration = Duration::from_secs(2);
+
+/// How often the loop turns at least, so that one that stands still is told from an idle one.
+const BEAT: Duration = Duration::from_secs(10);
 
 /// Why a handler ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -161,6 +165,7 @@ impl HandlerBuilder {
             parts: self,
             readiness,
             armed,
+            pulse: Pulse::new(Instant::now()),
         }
     }
 }
@@ -170,6 +175,7 @@ pub struct Handler {
     parts: HandlerBuilder,
     readiness: watch::Sender<Readiness>,
     armed: watch::Sender<Option<Arc<Armed>>>,
+    pulse: Pulse,
 }
 
 impl Handler {
@@ -199,6 +205,11 @@ impl Handler {
         self.armed.subscribe()
     }
 
+    /// Beats every 10 s at least while [`run`](Self::run) goes on.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
     /// Runs until `shutdown` completes, and, where a drain runs then, until that has ended,
     /// but no longer than the shutdown grace.
     ///
@@ -223,6 +234,7 @@ struct Driver {
     readiness: watch::Sender<Readiness>,
     armed: watch::Sender<Option<Arc<Armed>>>,
     checks: SelfChecks,
+    pulse: Pulse,
     shutdown_grace: Duration,
     signals: mpsc::Receiver<(usize, Signal)>,
     sources: JoinSet<()>,
@@ -236,6 +248,7 @@ impl Driver {
             parts,
             readiness,
             armed,
+            pulse,
         } = handler;
         let (send, signals) = mpsc::channel(16);
         let mut sources = JoinSet::new();
@@ -256,6 +269,7 @@ impl Driver {
             clock: parts.clock,
             readiness,
             armed,
+            pulse,
             shutdown_grace: parts.shutdown_grace,
             signals,
             sources,
@@ -272,6 +286,7 @@ impl Driver {
             if ends_at.is_some() && self.drains.is_empty() && !self.node.is_writing() {
                 return Ok(());
             }
+            self.pulse.beat(Instant::now());
             let wake = self.lifecycle.next_wake();
             tokio::select! {
                 biased;
@@ -307,6 +322,7 @@ impl Driver {
                 found = self.checks.next(self.lifecycle.instance()), if self.drains.is_empty() => {
                     self.on_checked(found);
                 }
+                () = sleep(BEAT) => {}
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The domain of a spot-interruption handler, with no I/O of its own.
+//! The domain of a spot-interruption handler, with no I/O of its own (but for the feature `webhook`).
 //!
 //! A [`source::NoticeSource`] says that the machine will be taken away, the pure
 //! [`lifecycle`] decides what that means, and the [`handler`] has it done by a
@@ -16,10 +16,13 @@
 //! What is done about which kind of notice, from when on and for how long, is a
 //! [`policy::Policy`].
 //!
-//! Nothing here knows Kubernetes, EC2 or HTTP: `spot-imds` and `spot-drain` do.
+//! Nothing here knows Kubernetes or EC2: `spot-imds` and `spot-drain` do. HTTP is known behind the
+//! feature `webhook` alone.
 //!
 //! Feature `mock` adds a `mockall` mock of every port for your own unit tests; feature `clap`
-//! adds arguments for a program; feature `sim` adds what the simulators of the other crates share.
+//! adds arguments for a program; feature `prometheus` adds an observer that counts; feature
+//! `webhook` adds one that tells a webhook; feature `sim` adds what the simulators of the other
+//! crates share.
 //!
 //! # Example
 //! A worker that saves its work when the machine is to go:
@@ -67,11 +70,16 @@ pub mod deadline;
 pub mod drainer;
 pub mod handler;
 pub mod lifecycle;
+#[cfg(feature = "prometheus")]
+pub mod metrics;
 pub mod node;
 pub mod notice;
 pub mod observer;
 pub mod policy;
+pub mod pulse;
 pub mod recurring;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod source;
+#[cfg(feature = "webhook")]
+pub mod webhook;

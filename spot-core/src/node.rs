@@ -251,6 +251,26 @@ pub enum NodeError {
 }
 
 impl NodeError {
+    /// Every name that [`NodeError::kind`] gives.
+    pub const KINDS: [&'static str; 5] = [
+        "not-found",
+        "another-instance",
+        "forbidden",
+        "refused",
+        "unavailable",
+    ];
+
+    /// A short name of the kind of error, for logs and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "not-found",
+            Self::AnotherInstance { .. } => "another-instance",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Refused(_) => "refused",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
     /// Whether the same call may succeed soon.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))

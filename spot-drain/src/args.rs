@@ -32,6 +32,11 @@ pub struct DrainArgs {
     #[arg(long, env = "CONTEXT", help_heading = "Cluster", value_name = "NAME")]
     pub context: Option<String>,
 
+    /// Read the node, and read and evict its pods, as the node itself, so that no right is needed
+    /// beyond it: with Kubernetes 1.36 and newer, in a pod of that node
+    #[arg(long, env = "IMPERSONATE_NODE", help_heading = "Cluster", value_name = "BOOL", default_value_t = false, action = clap::ArgAction::Set)]
+    pub impersonate_node: bool,
+
     /// The pod that this runs in, which is never evicted
     #[arg(long, env = "POD_NAME", help_heading = "Cluster", value_name = "NAME")]
     pub pod_name: Option<String>,
@@ -112,13 +117,18 @@ impl DrainArgs {
     /// Where there is no usable configuration. The API server is not asked yet.
     pub async fn cluster(&self) -> Result<Cluster, ConnectError> {
         // A kubeconfig that is named, or a context of one, wins over the pod's account.
-        if self.kubeconfig.is_none()
-            && self.context.is_none()
-            && let Ok(config) = Config::incluster()
-        {
-            return Cluster::connect(config);
-        }
-        kubeconfig(self.kubeconfig.as_deref(), self.context.as_deref()).await
+        let ours = Config::incluster();
+        let cluster = match ours {
+            Ok(config) if self.kubeconfig.is_none() && self.context.is_none() => {
+                Cluster::connect(config)?
+            }
+            _ => kubeconfig(self.kubeconfig.as_deref(), self.context.as_deref()).await?,
+        };
+        Ok(if self.impersonate_node {
+            cluster.impersonating_nodes()
+        } else {
+            cluster
+        })
     }
 
     /// The plan's settings.

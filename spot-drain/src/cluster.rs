@@ -1,6 +1,9 @@
 //! The connection to the API server: one client, one count of requests, no hidden retries.
 
+#[cfg(feature = "events")]
+mod events;
 mod failure;
+mod identity;
 mod node;
 mod patience;
 mod pods;
@@ -29,8 +32,10 @@ pub use patience::{QUIET, SLOWEST};
 pub use pods::KubePods;
 pub use self_check::KubeSelfCheck;
 
+use crate::observer::{ApiCall, CallObserver};
 use crate::reply::{Raw, quote};
 use failure::Failure;
+use identity::Identity;
 use patience::{Patience, RECHECK};
 
 /// All but RFC 3986's unreserved characters.
@@ -73,6 +78,14 @@ impl CallError {
             words: quote(&failure::describe(error)),
         }
     }
+
+    /// Why there is no answer, in a word.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Timeout(_) => "timed-out",
+            Self::Transport { .. } | Self::Status { .. } => "no-answer",
+        }
+    }
 }
 
 /// An answer that is not what was asked for.
@@ -85,7 +98,11 @@ fn unexpected(raw: &Raw) -> CallError {
 
 /// A Kubernetes cluster, as one identity sees it. Cheap to clone.
 #[derive(Clone)]
-pub struct Cluster(Arc<Connection>);
+pub struct Cluster {
+    connection: Arc<Connection>,
+    observer: Option<Arc<dyn CallObserver>>,
+    identity: Identity,
+}
 
 struct Connection {
     /// What new clients are made from; `None` where the client was handed in.
@@ -126,12 +143,56 @@ impl Cluster {
             client,
             made: Instant::now(),
         });
-        Self(Arc::new(Connection {
-            config,
-            client,
-            patience: Mutex::default(),
-            requests: AtomicU64::new(0),
-        }))
+        Self {
+            connection: Arc::new(Connection {
+                config,
+                client,
+                patience: Mutex::default(),
+                requests: AtomicU64::new(0),
+            }),
+            observer: None,
+            identity: Identity::default(),
+        }
+    }
+
+    /// The same cluster over connections of its own, so that what hangs there holds up nothing
+    /// here; over the same client where that was handed in.
+    #[cfg(feature = "events")]
+    pub(crate) fn apart(&self) -> Self {
+        let config = self.connection.config.clone();
+        let client = config.clone().and_then(|c| Client::try_from(c).ok());
+        let client = client.unwrap_or_else(|| self.current().client.clone());
+        Self {
+            observer: self.observer.clone(),
+            identity: self.identity.clone(),
+            ..Self::new(config, client)
+        }
+    }
+
+    /// The same cluster with one that is told of every request: of those of what is made from
+    /// it afterwards.
+    #[must_use]
+    pub fn with_observer(mut self, observer: impl CallObserver + 'static) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// The same cluster, where a node is read, and its pods are read and evicted, as that node, by
+    /// constrained impersonation (Kubernetes 1.36 and newer): then no right to do so reaches
+    /// beyond that node. The node is patched as ourselves: none may change its own taints.
+    /// Counts for what is made from it afterwards. The right to impersonate an associated node
+    /// is one of tokens that are bound to a pod of that node.
+    #[must_use]
+    pub fn impersonating_nodes(mut self) -> Self {
+        self.identity = Identity::Node;
+        self
+    }
+
+    /// Tells of a request that has ended.
+    fn tell(&self, method: &'static str, answer: Result<u16, &'static str>) {
+        if let Some(observer) = &self.observer {
+            observer.called(&ApiCall { method, answer });
+        }
     }
 
     /// The pods of a node.
@@ -157,12 +218,12 @@ impl Cluster {
 
     /// How many requests were made so far.
     pub fn requests(&self) -> u64 {
-        self.0.requests.load(Ordering::Relaxed)
+        self.connection.requests.load(Ordering::Relaxed)
     }
 
     /// The API server's host and port; `None` where they are not known.
     fn server(&self) -> Option<String> {
-        let url = &self.0.config.as_ref()?.cluster_url;
+        let url = &self.connection.config.as_ref()?.cluster_url;
         // Without what may stand before the host.
         let port = url.port_u16().map(|port| format!(":{port}"));
         Some(format!("{}{}", url.host()?, port.unwrap_or_default()))
@@ -170,7 +231,7 @@ impl Cluster {
 
     /// Looks the API server's name up, as a client does; `None` where it is not known.
     async fn look_up(&self) -> Option<Result<(), String>> {
-        let url = &self.0.config.as_ref()?.cluster_url;
+        let url = &self.connection.config.as_ref()?.cluster_url;
         let host = url.host()?;
         if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
             return Some(Ok(()));
@@ -185,11 +246,14 @@ impl Cluster {
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
-        self.0.client.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection
+            .client
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn client(&self) -> Client {
-        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        self.connection.requests.fetch_add(1, Ordering::Relaxed);
         self.current().client.clone()
     }
 
@@ -200,7 +264,9 @@ impl Cluster {
 
     /// Makes the client anew, with fresh connections and a token read again.
     fn renew(&self) {
-        let Some(config) = &self.0.config else { return };
+        let Some(config) = &self.connection.config else {
+            return;
+        };
         let mut current = self.current();
         if current.made.elapsed() < RENEW_PAUSE {
             return;
@@ -220,7 +286,7 @@ impl Cluster {
     }
 
     fn patience(&self) -> MutexGuard<'_, Patience> {
-        self.0
+        self.connection
             .patience
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -264,17 +330,28 @@ impl Cluster {
 
     /// Makes a request and reads its whole answer, whatever its status.
     async fn call(&self, request: Request<Vec<u8>>) -> Result<Raw, CallError> {
-        self.checked(self.patiently(self.exchange(request)).await?)
+        let method = name(request.method());
+        let answer = self.patiently(self.exchange(request)).await;
+        self.checked(method, answer)
     }
 
     /// The same, for a call that must not be cut off.
     async fn call_to_the_end(&self, request: Request<Vec<u8>>) -> Result<Raw, CallError> {
         let (start, client) = (Instant::now(), self.made());
         let end = |_| self.patience().longest(start, client);
-        self.checked(self.until(end, self.exchange(request)).await?)
+        let method = name(request.method());
+        let answer = self.until(end, self.exchange(request)).await;
+        self.checked(method, answer)
     }
 
-    fn checked(&self, answer: Result<Raw, CallError>) -> Result<Raw, CallError> {
+    fn checked(
+        &self,
+        method: &'static str,
+        answer: Result<Result<Raw, CallError>, CallError>,
+    ) -> Result<Raw, CallError> {
+        let answer = answer.flatten();
+        let status = answer.as_ref().map(|raw| raw.status);
+        self.tell(method, status.map_err(CallError::kind));
         if matches!(&answer, Ok(raw) if raw.status == 401) {
             self.renew();
         }
@@ -313,6 +390,17 @@ fn request(method: Method, path: &str, media: &str, body: Vec<u8>) -> Request<Ve
         request.headers_mut().insert(header::CONTENT_TYPE, media);
     }
     request
+}
+
+/// A method as a label.
+fn name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
 }
 
 /// Percent-encodes a part of a path or a query.

@@ -17,7 +17,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use crate::budget::Budgets;
 use crate::classify::DaemonSets;
 use crate::feed::{feed_budgets, feed_from, feed_replica_sets, words};
-use crate::plan::{Effect, Input, Learnt, Plan, Settings};
+use crate::observer::{DrainObserver, Removal};
+use crate::plan::{Call, Effect, Input, Learnt, Plan, Settings};
 use crate::pods::{Freshness, Pods};
 use crate::replacement::{MakeBeforeBreak, Workload};
 use crate::reply::Reply;
@@ -38,7 +39,10 @@ const FEED_PAUSE: Duration = Duration::from_secs(1);
 pub struct NodeDrainer {
     pods: Arc<dyn Pods>,
     settings: Settings,
+    observers: Observers,
 }
+
+type Observers = Vec<Arc<dyn DrainObserver>>;
 
 impl NodeDrainer {
     /// A drainer with default settings.
@@ -46,6 +50,7 @@ impl NodeDrainer {
         Self {
             pods: Arc::new(pods),
             settings: Settings::default(),
+            observers: Vec::new(),
         }
     }
 
@@ -53,6 +58,13 @@ impl NodeDrainer {
     #[must_use]
     pub fn with_settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
+        self
+    }
+
+    /// The same drainer with one more that is told how its drains go.
+    #[must_use]
+    pub fn with_observer(mut self, observer: impl DrainObserver + 'static) -> Self {
+        self.observers.push(Arc::new(observer));
         self
     }
 
@@ -66,7 +78,7 @@ impl NodeDrainer {
         let now = Instant::now();
         let deadline = now + time.min(HORIZON);
         let plan = Plan::new(self.settings.clone(), Some(deadline), now);
-        let mut run = Run::new(Arc::clone(&self.pods), plan, Freshness::Any);
+        let mut run = self.run(plan, Freshness::Any);
         run.feed(Input::Cordoned);
         run.drain(None).await
     }
@@ -82,7 +94,7 @@ impl NodeDrainer {
         let mut settings = self.settings.clone();
         settings.notice = Some(first.notice.to_string());
         let plan = Plan::new(settings, deadline, Instant::now());
-        let mut run = Run::new(Arc::clone(&self.pods), plan, Freshness::Any);
+        let mut run = self.run(plan, Freshness::Any);
         if first.cancelled {
             run.feed(Input::Cancelled);
         } else if first.held {
@@ -104,10 +116,15 @@ impl NodeDrainer {
         // Before anything is seen: it evicts nothing.
         plan.on(Input::Cancelled, Instant::now(), &mut Vec::new());
         // What was written a moment ago must be seen.
-        let run = Run::new(Arc::clone(&self.pods), plan, Freshness::Latest);
-        let report = run.drain(None).await;
+        let report = self.run(plan, Freshness::Latest).drain(None).await;
         let stands = |pod: &PodReport| pod.replacement == Some(Replacement::Awaited);
         report.listed && !report.pods.iter().any(stands)
+    }
+
+    /// A drain that begins with a list that is no staler than this.
+    fn run(&self, plan: Plan, freshness: Freshness) -> Run {
+        let observers = self.observers.clone();
+        Run::new(Arc::clone(&self.pods), plan, freshness, observers)
     }
 }
 
@@ -126,6 +143,9 @@ impl Drainer for NodeDrainer {
 struct Run {
     pods: Arc<dyn Pods>,
     plan: Plan,
+    observers: Observers,
+    /// It has been told what is to be done.
+    told: bool,
     before: u64,
     inputs: mpsc::Sender<Input>,
     observed: mpsc::Receiver<Input>,
@@ -137,8 +157,7 @@ struct Run {
 }
 
 impl Run {
-    /// A drain that begins with a list that is no staler than this.
-    fn new(pods: Arc<dyn Pods>, plan: Plan, freshness: Freshness) -> Self {
+    fn new(pods: Arc<dyn Pods>, plan: Plan, freshness: Freshness, observers: Observers) -> Self {
         let before = pods.requests();
         let (inputs, observed) = mpsc::channel(64);
         let (relist, relisted) = watch::channel(());
@@ -155,6 +174,8 @@ impl Run {
         Self {
             pods,
             plan,
+            observers,
+            told: false,
             before,
             inputs,
             observed,
@@ -212,9 +233,18 @@ impl Run {
     /// Hands an input to the plan and performs what follows.
     fn feed(&mut self, input: Input) {
         let mut effects = Vec::new();
-        self.plan.on(input, Instant::now(), &mut effects);
+        let now = Instant::now();
+        self.plan.on(input, now, &mut effects);
         for effect in effects {
             self.perform(effect);
+        }
+        if !self.told
+            && let Some(overview) = self.plan.overview(now)
+        {
+            self.told = true;
+            for observer in &self.observers {
+                observer.planned(&overview);
+            }
         }
     }
 
@@ -250,8 +280,19 @@ impl Run {
             call => {
                 let pods = Arc::clone(&self.pods);
                 let end = self.plan.window().end();
-                self.calls
-                    .spawn(async move { perform(call, &*pods, end).await });
+                let observers = self.observers.clone();
+                self.calls.spawn(async move {
+                    let removal = removal(&call).filter(|_| !observers.is_empty());
+                    let input = perform(call, &*pods, end).await;
+                    if let (Some((removal, call)), Some(Input::Answered { reply, .. })) =
+                        (removal, &input)
+                    {
+                        for observer in &observers {
+                            observer.answered(removal, &call, reply);
+                        }
+                    }
+                    input
+                });
             }
         }
     }
@@ -264,6 +305,15 @@ async fn changed(
     let orders = orders.as_mut()?;
     let changed = orders.changed().await;
     Some(changed.map(|()| orders.borrow_and_update().clone()))
+}
+
+/// The call that is to make a pod go, where an effect is one.
+fn removal(effect: &Effect) -> Option<(Removal, Call)> {
+    match effect {
+        Effect::Evict(call) => Some((Removal::Eviction, call.clone())),
+        Effect::Delete(call) => Some((Removal::Deletion, call.clone())),
+        _ => None,
+    }
 }
 
 /// Makes the call that an effect asks for; what to tell the plan, by `until` at the latest and

@@ -39,6 +39,9 @@
 //! | [`report`] | what became of every pod |
 //! | [`pods`] | the port: list, watch, evict, delete |
 //! | [`feed`] | list-and-watch of pods, and watches of budgets, that never give up |
+//! | [`observer`] | the ports that are told how a drain goes, and of every request |
+//! | `events` (feature `events`) | Kubernetes Events, an observer |
+//! | `metrics` (feature `prometheus`) | an observer that counts |
 //! | [`driver`] | performs a plan: a [`spot_core::drainer::Drainer`] |
 //! | [`cluster`] | the connection to the API server, the node and its pods, and the self-check of the way there |
 //!
@@ -52,8 +55,13 @@ pub mod check;
 pub mod classify;
 pub mod cluster;
 pub mod driver;
+#[cfg(feature = "events")]
+pub mod events;
 pub mod facts;
 pub mod feed;
+#[cfg(feature = "prometheus")]
+pub mod metrics;
+pub mod observer;
 pub mod placement;
 pub mod plan;
 pub mod pods;

@@ -63,6 +63,7 @@ use spot_core::deadline::HORIZON;
 use spot_core::drainer::DrainOutcome;
 use tokio::time::Instant;
 
+use crate::observer::Overview;
 use crate::report::Report;
 use crate::window::Window;
 use drain::Drain;
@@ -114,6 +115,12 @@ impl Plan {
     /// How the drain has ended at `now`, where it has.
     pub fn outcome(&self, now: Instant) -> Option<DrainOutcome> {
         self.drain.outcome(now, &self.shared)
+    }
+
+    /// What is to be done, as it looks at `now`; `None` while it is not known what is on the
+    /// node.
+    pub fn overview(&self, now: Instant) -> Option<Overview> {
+        self.drain.overview(now)
     }
 
     /// What has become of the pods at `now`.

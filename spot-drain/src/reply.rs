@@ -70,6 +70,42 @@ pub enum Reply {
     },
 }
 
+impl Reply {
+    /// Every name that [`Reply::kind`] gives.
+    pub const KINDS: [&'static str; 12] = [
+        "accepted",
+        "gone",
+        "conflict",
+        "budget-closed",
+        "misconfigured",
+        "overloaded",
+        "namespace-terminating",
+        "forbidden",
+        "unauthorized",
+        "denied",
+        "unclear",
+        "lost",
+    ];
+
+    /// The name in logs and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Gone => "gone",
+            Self::Conflict => "conflict",
+            Self::BudgetClosed(_) => "budget-closed",
+            Self::Misconfigured { .. } => "misconfigured",
+            Self::Overloaded { .. } => "overloaded",
+            Self::NamespaceTerminating => "namespace-terminating",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Unauthorized => "unauthorized",
+            Self::Denied { .. } => "denied",
+            Self::Unclear { .. } => "unclear",
+            Self::Lost { .. } => "lost",
+        }
+    }
+}
+
 /// A budget's refusal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusal {

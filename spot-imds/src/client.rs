@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use crate::decode::{self, DecodeError, LifecycleState, ScheduledEvents, SpotAction};
 use crate::document::Document;
 use crate::error::ImdsError;
+use crate::observer::{Exchange, ExchangeObserver, Poll, label};
 use crate::options::{self, Endpoint};
 use crate::quote::excerpt;
 use crate::token::Token;
@@ -68,6 +69,7 @@ struct Inner {
     max_body: usize,
     token_ttl: u32,
     transport: Arc<dyn Transport>,
+    observers: Vec<Arc<dyn ExchangeObserver>>,
     /// Locked for the whole of a call: requests are serial, on one connection.
     token: Mutex<Option<Token>>,
 }
@@ -89,6 +91,7 @@ impl ImdsClient {
             max_body: options::DEFAULT_MAX_BODY,
             token_ttl: options::DEFAULT_TOKEN_TTL,
             transport: None,
+            observers: Vec::new(),
         }
     }
 
@@ -192,6 +195,13 @@ impl ImdsClient {
     /// One that took longer than it may.
     pub(crate) fn timed_out(&self) -> ImdsError {
         self.0.timed_out()
+    }
+
+    /// A source has polled a path.
+    pub(crate) fn tell_poll(&self, path: &'static str, is_good: bool) {
+        for observer in &self.0.observers {
+            observer.polled(&Poll { path, is_good });
+        }
     }
 
     async fn read<T>(
@@ -306,8 +316,26 @@ impl Inner {
         Token::new(response.body(), life, asked).ok_or(ImdsError::MalformedToken)
     }
 
-    /// One request and its whole reply, or a typed error within the timeout.
+    /// One request and its whole reply, or a typed error within the timeout; told to observers.
     async fn exchange(
+        &self,
+        path: &str,
+        method: Method,
+        header: (HeaderName, HeaderValue),
+    ) -> Result<Response<Bytes>, ImdsError> {
+        let response = self.send(path, method, header).await;
+        let answer = response.as_ref().map(|response| response.status().as_u16());
+        let exchange = Exchange {
+            path: label(path),
+            answer: answer.map_err(ImdsError::kind),
+        };
+        for observer in &self.observers {
+            observer.exchanged(&exchange);
+        }
+        response
+    }
+
+    async fn send(
         &self,
         path: &str,
         method: Method,

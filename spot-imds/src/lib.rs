@@ -14,13 +14,15 @@
 //! | [`decode`] | bodies to values, pure |
 //! | [`transport`] | the port to the network, replaceable in tests |
 //! | [`options`] | what can be set, and its bounds |
+//! | [`observer`] | the port that is told of every request |
 //! | [`error`] | why there is no answer, and what mends it |
 //! | [`hardware`] | whether this machine is EC2's, for when nothing answers |
 //! | `args` (feature `clap`) | arguments for a program |
+//! | `metrics` (feature `prometheus`) | an observer that counts |
 //! | `sim` (feature `sim`) | a simulated metadata service, in memory or on a port |
 //!
-//! Feature `mock` adds mockall's mocks of the ports: `transport::MockTransport`, and
-//! `MockNoticeSource` in `spot-core`.
+//! Feature `mock` adds mockall's mocks of the ports: `transport::MockTransport`,
+//! `observer::MockExchangeObserver`, and `MockNoticeSource` in `spot-core`.
 //!
 //! # Example
 //! A worker that wants the signal and nothing else. It runs anywhere, because its metadata is
@@ -161,6 +163,9 @@ pub mod decode;
 pub mod document;
 pub mod error;
 pub mod hardware;
+#[cfg(feature = "prometheus")]
+pub mod metrics;
+pub mod observer;
 pub mod options;
 mod quote;
 #[cfg(feature = "sim")]

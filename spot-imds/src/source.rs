@@ -23,6 +23,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use spot_core::clock::WallClock;
 use spot_core::notice::{Instance, NoticeKind, Signal, Trouble};
+use spot_core::pulse::Pulse;
 use spot_core::source::NoticeSource;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{info, warn};
@@ -118,6 +119,7 @@ pub struct ImdsSource {
     queue: VecDeque<Signal>,
     /// Polls succeed, but the instance-id is unknown.
     nameless: Episode,
+    pulse: Pulse,
 }
 
 /// What is asked next. What is not urgent has until then, however often the future of `next` is
@@ -163,6 +165,14 @@ impl ImdsSource {
     /// A source with the defaults of [`options`], to be changed.
     pub fn builder(client: ImdsClient) -> ImdsSourceBuilder {
         ImdsSourceBuilder::new(client)
+    }
+
+    /// Beats with each wait and each request, whatever comes of them: every [`HEARTBEAT`] at least,
+    /// and every poll interval where that is longer, or the source hangs.
+    ///
+    /// [`HEARTBEAT`]: spot_core::notice::HEARTBEAT
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// One wait or one request, and at once what follows from it. Nothing is changed before the
@@ -336,6 +346,7 @@ impl ImdsSource {
         let mut signals = match reply {
             Ok(reply) => self.answered(index, reply, now),
             Err(error) => {
+                self.client.tell_poll(self.paths[index].name, false);
                 let failure = self.failure(index, &error, false);
                 self.paths[index].failed(failure, now);
                 Vec::new()
@@ -373,6 +384,8 @@ impl ImdsSource {
         let document = reply.found();
         let body = document.as_ref().map(Document::body);
         let heard = self.readers.heed(kind, body, &at);
+        self.client
+            .tell_poll(self.paths[index].name, heard.malformed.is_none());
         let failure = heard.malformed.map(|error| {
             let path = format!("/latest/meta-data/{}", self.paths[index].name);
             self.failure(index, &malformed(&path, error), true)
@@ -447,6 +460,7 @@ impl NoticeSource for ImdsSource {
                 return signal;
             }
             self.advance().await;
+            self.pulse.beat(Instant::now());
         }
     }
 }

@@ -33,6 +33,10 @@ pub struct Request {
     pub user: String,
     /// On whose behalf, if it impersonated.
     pub impersonated: Option<String>,
+    /// The node of the pod that its token is bound to, if there is one.
+    pub bound_to: Option<String>,
+    /// The resource's API group, empty for the core's.
+    pub group: String,
     /// Kubernetes' verb: `list`, `watch`, `create`, `patch` and so on.
     pub verb: String,
     /// The resource (`pods`), or the path of what is none (`/readyz`).
@@ -159,7 +163,9 @@ fn parse(line: &[u8]) -> Option<Request> {
         .and_then(|body| body["deleteOptions"]["preconditions"]["uid"].as_str());
     Some(Request {
         uid: uid.map(String::from),
+        bound_to: line.user.extra.into_iter().find_map(node_of),
         user: line.user.username,
+        group: object.api_group.unwrap_or_default(),
         impersonated: line.impersonated_user.map(|user| user.username),
         verb: line.verb,
         resource: object.resource.unwrap_or_else(|| path.to_owned()),
@@ -192,10 +198,20 @@ struct Line {
 #[derive(Deserialize)]
 struct User {
     username: String,
+    #[serde(default)]
+    extra: BTreeMap<String, Vec<String>>,
+}
+
+/// What a bound token says of its node.
+fn node_of((key, values): (String, Vec<String>)) -> Option<String> {
+    let is_node = key == "authentication.kubernetes.io/node-name";
+    values.into_iter().next().filter(|_| is_node)
 }
 
 #[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Object {
+    api_group: Option<String>,
     resource: Option<String>,
     subresource: Option<String>,
     namespace: Option<String>,

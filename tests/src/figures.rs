@@ -92,6 +92,8 @@ mod tests {
         Request {
             user: "handler".into(),
             impersonated: None,
+            bound_to: None,
+            group: String::new(),
             verb: verb.into(),
             resource: resource.into(),
             subresource: subresource.into(),

@@ -114,6 +114,7 @@ impl Flags {
         }
         // Nothing is asked of the API server but what a test is about.
         .env("SELF_CHECK_INTERVAL", "off")
+        .env("KUBERNETES_EVENTS", "false")
         .with("--kubeconfig", &kubeconfig.display().to_string())
         .with("--log-format", "json")
     }

@@ -36,7 +36,7 @@ const fn bug(
 }
 
 /// All of them.
-pub const BUGS: [Bug; 29] = [
+pub const BUGS: [Bug; 30] = [
     bug(
         "a grace of 0 is sent when no time is left",
         "spot-drain/src/window.rs",
@@ -203,6 +203,13 @@ pub const BUGS: [Bug; 29] = [
         "spot-drain/src/plan/returns.rs",
         "Some(again) => PAUSE.0.saturating_mul(1 << again.min(8)).min(PAUSE.1),",
         "Some(again) => PAUSE.0.saturating_mul(again.min(0)),",
+        20_000,
+    ),
+    bug(
+        "a question about rights that got no answer is asked at once again",
+        "spot-drain/src/plan/rights.rs",
+        "right.not_before = Some(now + DOUBT);",
+        "right.not_before = Some(now);",
         20_000,
     ),
     bug(

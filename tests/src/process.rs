@@ -260,7 +260,10 @@ fn tied(program: impl AsRef<OsStr>) -> Command {
 /// Runs a program with our own environment to its end, unless we end before.
 ///
 /// Blocks the thread: call it from a blocking task.
-pub(crate) fn output(
+///
+/// # Errors
+/// When it cannot be started.
+pub fn output(
     program: impl AsRef<OsStr>,
     prepare: impl FnOnce(&mut Command),
 ) -> io::Result<Output> {

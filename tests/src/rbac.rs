@@ -6,7 +6,12 @@ use kube::{
     api::{ObjectMeta, Patch, PatchParams},
 };
 
-use crate::{Result, control_plane::HANDLERS, error::Context as _};
+use crate::{
+    Result,
+    control_plane::HANDLERS,
+    deploy::{self, Manifests},
+    error::Context as _,
+};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
@@ -19,22 +24,14 @@ pub enum Who<'a> {
     User(&'a str),
 }
 
-/// What a handler needs, one resource per rule.
-pub fn handler_rules() -> Vec<PolicyRule> {
-    [
-        ("", "nodes", &["get", "patch"][..]),
-        ("", "pods", &["get", "list", "watch"]),
-        ("", "pods/eviction", &["create"]),
-        ("apps", "daemonsets", &["list"]),
-        ("policy", "poddisruptionbudgets", &["list", "watch"]),
-        (
-            "authorization.k8s.io",
-            "selfsubjectaccessreviews",
-            &["create"],
-        ),
-    ]
-    .map(|(group, resource, verbs)| rule(group, resource, verbs))
-    .into()
+/// What a handler needs that impersonates nobody: the rules of `deploy/manifests` for servers that
+/// cannot be asked as the node. One resource per rule.
+///
+/// # Errors
+/// When the manifest cannot be read.
+pub fn handler_rules() -> Result<Vec<PolicyRule>> {
+    let role: ClusterRole = deploy::typed(Manifests::Before136.object("ClusterRole")?)?;
+    Ok(role.rules.unwrap_or_default())
 }
 
 /// What `--pdb delete-at` needs besides.
@@ -77,7 +74,7 @@ pub async fn allow_handlers(admin: &Client) -> Result<()> {
         admin,
         "spot-tests-handlers",
         Who::Group(HANDLERS),
-        handler_rules(),
+        handler_rules()?,
     )
     .await
 }
@@ -144,9 +141,10 @@ mod tests {
 
     #[test]
     fn a_rule_without_verbs_is_gone() {
-        let rules = without(handler_rules(), "create", "pods/eviction");
-        assert_eq!(rules.len(), handler_rules().len() - 1);
-        let rules = without(handler_rules(), "patch", "nodes");
+        let all = handler_rules().unwrap();
+        let rules = without(all.clone(), "create", "pods/eviction");
+        assert_eq!(rules.len(), all.len() - 1);
+        let rules = without(all, "patch", "nodes");
         assert_eq!(rules[0].verbs, ["get"]);
     }
 }

@@ -12,12 +12,50 @@ use std::{
 
 use crate::{Error, Result, error::Context as _, lock::Lock, process::output};
 
-/// The Go module that pins Kubernetes and etcd.
-const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/control-plane");
-const GO_MOD: &str = include_str!("../control-plane/go.mod");
+/// A Go module that pins tools. Each has a directory of built tools of its own, so that a change
+/// of one builds none of the other's anew.
+struct Module {
+    dir: &'static str,
+    go_mod: &'static str,
+    go_sum: &'static str,
+    /// How its directory of built tools begins.
+    prefix: &'static str,
+}
+
+/// Kubernetes and etcd.
+static CONTROL_PLANE: Module = Module {
+    dir: concat!(env!("CARGO_MANIFEST_DIR"), "/control-plane"),
+    go_mod: include_str!("../control-plane/go.mod"),
+    go_sum: include_str!("../control-plane/go.sum"),
+    prefix: "tools",
+};
+
+/// Prometheus' own checker of rules and metrics.
+static PROMTOOL: Module = Module {
+    dir: concat!(env!("CARGO_MANIFEST_DIR"), "/promtool"),
+    go_mod: include_str!("../promtool/go.mod"),
+    go_sum: include_str!("../promtool/go.sum"),
+    prefix: "promtool",
+};
+
+/// What builds the image.
+static BUILDAH: Module = Module {
+    dir: concat!(env!("CARGO_MANIFEST_DIR"), "/buildah"),
+    go_mod: include_str!("../buildah/go.mod"),
+    go_sum: include_str!("../buildah/go.sum"),
+    prefix: "buildah",
+};
+
+/// What renders and checks the chart. Nothing is pinned by a `go.mod`: each has one of its own.
+static CHART: Module = Module {
+    dir: env!("CARGO_MANIFEST_DIR"),
+    go_mod: "",
+    go_sum: "",
+    prefix: "chart",
+};
+
 /// How directories of unfinished builds begin.
 const ATTEMPT: &str = "build-";
-const GO_SUM: &str = include_str!("../control-plane/go.sum");
 
 /// A program that the harness starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,18 +74,26 @@ pub enum Tool {
     Kwok,
     /// AWS's mock of the instance metadata service.
     Ec2MetadataMock,
+    /// Checks alert rules, their tests, and pages of metrics.
+    Promtool,
+    /// Renders the chart.
+    Helm,
+    /// Checks objects against schemas.
+    Kubeconform,
+    /// Builds the image, without a daemon.
+    Buildah,
 }
 
 /// Where a tool's source comes from.
 enum Recipe {
-    /// A package that `control-plane/go.mod` pins.
+    /// A package that its module's `go.mod` pins.
     Pinned(&'static str),
     /// A package with its version, for `go install`.
     Install(&'static str),
 }
 
 impl Tool {
-    /// Every tool, quick builds first.
+    /// Every tool of the control plane, quick builds first.
     pub const ALL: [Self; 7] = [
         Self::Etcd,
         Self::Ec2MetadataMock,
@@ -68,6 +114,19 @@ impl Tool {
             Self::Kubectl => "kubectl",
             Self::Kwok => "kwok",
             Self::Ec2MetadataMock => "ec2-metadata-mock",
+            Self::Promtool => "promtool",
+            Self::Helm => "helm",
+            Self::Kubeconform => "kubeconform",
+            Self::Buildah => "buildah",
+        }
+    }
+
+    fn module(self) -> &'static Module {
+        match self {
+            Self::Promtool => &PROMTOOL,
+            Self::Helm | Self::Kubeconform => &CHART,
+            Self::Buildah => &BUILDAH,
+            _ => &CONTROL_PLANE,
         }
     }
 
@@ -80,22 +139,31 @@ impl Tool {
             }
             Self::KubeScheduler => Recipe::Pinned("k8s.io/kubernetes/cmd/kube-scheduler"),
             Self::Kubectl => Recipe::Pinned("k8s.io/kubernetes/cmd/kubectl"),
+            Self::Promtool => Recipe::Pinned("github.com/prometheus/prometheus/cmd/promtool"),
             Self::Kwok => Recipe::Install("sigs.k8s.io/kwok/cmd/kwok@v0.8.0"),
             Self::Ec2MetadataMock => Recipe::Install(
                 "github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock@v1.13.0",
             ),
+            Self::Buildah => Recipe::Pinned("github.com/containers/buildah/cmd/buildah"),
+            Self::Helm => Recipe::Install("helm.sh/helm/v4/cmd/helm@v4.3.1"),
+            Self::Kubeconform => {
+                Recipe::Install("github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0")
+            }
         }
     }
 
     /// About how long a first build takes on two cores.
     fn cold_build(self) -> &'static str {
         match self {
-            Self::KubeApiserver => "5 minutes",
-            Self::Kwok => "2 minutes",
+            Self::KubeApiserver | Self::Helm => "5 minutes",
+            Self::Promtool => "3 minutes",
+            Self::Kwok | Self::Buildah => "2 minutes",
             Self::KubeControllerManager => "1 minute",
-            Self::Etcd | Self::KubeScheduler | Self::Kubectl | Self::Ec2MetadataMock => {
-                "half a minute"
-            }
+            Self::Etcd
+            | Self::KubeScheduler
+            | Self::Kubectl
+            | Self::Ec2MetadataMock
+            | Self::Kubeconform => "half a minute",
         }
     }
 
@@ -109,10 +177,10 @@ impl Tool {
     }
 }
 
-/// The directory of built tools.
+/// The directories of built tools.
 #[derive(Clone, Debug)]
 pub struct Tools {
-    dir: PathBuf,
+    cache: PathBuf,
 }
 
 impl Tools {
@@ -131,36 +199,44 @@ impl Tools {
     /// Where `tool` is. It is there if it was among those that [`Tools::ensure`] was given.
     pub fn path(&self, tool: Tool) -> PathBuf {
         tool.in_assets()
-            .unwrap_or_else(|| self.dir.join(tool.name()))
+            .unwrap_or_else(|| self.dir(tool.module()).join(tool.name()))
     }
 
-    /// The directory that tools are built into.
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    /// The directory that a module's tools are built into.
+    fn dir(&self, module: &Module) -> PathBuf {
+        let name = format!("{}-{:016x}", module.prefix, module_fingerprint(module));
+        self.cache.join(name)
     }
 
     fn ensure_blocking(wanted: &[Tool]) -> Result<Self> {
         let tools = Self {
-            dir: cache_dir()?.join(format!("tools-{:016x}", tools_fingerprint())),
+            cache: cache_dir()?,
         };
-        let missing = |tools: &Self| -> Vec<Tool> {
-            wanted
-                .iter()
-                .copied()
-                .filter(|tool| !tools.path(*tool).is_file())
-                .collect()
-        };
-        if missing(&tools).is_empty() {
-            return Ok(tools);
+        for module in [&CONTROL_PLANE, &PROMTOOL, &CHART, &BUILDAH] {
+            let of_it = |tool: &Tool| std::ptr::eq(tool.module(), module);
+            let wanted: Vec<Tool> = wanted.iter().copied().filter(of_it).collect();
+            tools.ensure_of(module, &wanted)?;
         }
-        std::fs::create_dir_all(&tools.dir).context(format!("make {}", tools.dir.display()))?;
+        Ok(tools)
+    }
+
+    fn ensure_of(&self, module: &Module, wanted: &[Tool]) -> Result<()> {
+        let missing = || -> Vec<Tool> {
+            let is_missing = |tool: &Tool| !self.path(*tool).is_file();
+            wanted.iter().copied().filter(is_missing).collect()
+        };
+        if missing().is_empty() {
+            return Ok(());
+        }
+        let dir = self.dir(module);
+        std::fs::create_dir_all(&dir).context(format!("make {}", dir.display()))?;
         let _lock = Lock::acquire(
-            &tools.dir.join("lock"),
-            Some("waiting for another process that builds the control plane ..."),
+            &dir.join("lock"),
+            Some("waiting for another process that builds the same tools ..."),
         )?;
-        tools.sweep();
+        sweep(&dir);
         // Again, now that nobody else builds.
-        let missing = missing(&tools);
+        let missing = missing();
         let count = missing.len();
         for (index, tool) in missing.into_iter().enumerate() {
             eprintln!(
@@ -169,42 +245,42 @@ impl Tools {
                 tool.name(),
                 tool.cold_build(),
             );
-            tools.build(tool)?;
+            build(tool, &dir)?;
         }
-        Ok(tools)
+        Ok(())
     }
+}
 
-    /// Removes what builds that were killed have left. Called with the lock held.
-    fn sweep(&self) {
-        for entry in self.dir.read_dir().into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(ATTEMPT) {
-                let _ = std::fs::remove_dir_all(entry.path());
-            }
+/// Removes what builds that were killed have left. Called with the lock held.
+fn sweep(dir: &Path) {
+    for entry in dir.read_dir().into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(ATTEMPT) {
+            let _ = std::fs::remove_dir_all(entry.path());
         }
     }
+}
 
-    /// Builds into a directory beside, then renames: a tool is there whole or not at all.
-    fn build(&self, tool: Tool) -> Result<()> {
-        let name = tool.name();
-        let attempt = tempfile::Builder::new()
-            .prefix(ATTEMPT)
-            .tempdir_in(&self.dir)
-            .context(format!("make a directory in {}", self.dir.display()))?;
-        let built = attempt.path().join(name);
-        let output = output("go", |go| prepare(go, tool, attempt.path(), &built))
-            .context("start go under setpriv (of util-linux)")?;
-        if output.status.code() == Some(NOT_FOUND) {
-            return Err(no_go(tool));
-        }
-        if !output.status.success() || !built.is_file() {
-            return Err(Error::Tool(format!(
-                "building {name} with `go` ended with {}:\n{}",
-                output.status,
-                String::from_utf8_lossy(&output.stderr).trim_end(),
-            )));
-        }
-        std::fs::rename(&built, self.dir.join(name)).context(format!("put {name} into place"))
+/// Builds into a directory beside, then renames: a tool is there whole or not at all.
+fn build(tool: Tool, dir: &Path) -> Result<()> {
+    let name = tool.name();
+    let attempt = tempfile::Builder::new()
+        .prefix(ATTEMPT)
+        .tempdir_in(dir)
+        .context(format!("make a directory in {}", dir.display()))?;
+    let built = attempt.path().join(name);
+    let output = output("go", |go| prepare(go, tool, attempt.path(), &built))
+        .context("start go under setpriv (of util-linux)")?;
+    if output.status.code() == Some(NOT_FOUND) {
+        return Err(no_go(tool));
     }
+    if !output.status.success() || !built.is_file() {
+        return Err(Error::Tool(format!(
+            "building {name} with `go` ended with {}:\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim_end(),
+        )));
+    }
+    std::fs::rename(&built, dir.join(name)).context(format!("put {name} into place"))
 }
 
 /// The user's cache directory for this project; the shipping binary's lock lives there too.
@@ -227,10 +303,11 @@ fn prepare(go: &mut Command, tool: Tool, bin: &Path, built: &Path) {
     go.env("CGO_ENABLED", "0")
         .env("GOWORK", "off")
         .env_remove("GOFLAGS")
-        .current_dir(MODULE);
+        .current_dir(tool.module().dir);
     match tool.recipe() {
         Recipe::Pinned(package) => {
-            go.args(["build", "-trimpath", "-ldflags", &version_flags(), "-o"]);
+            go.args(["build", "-trimpath", "-tags", TAGS]);
+            go.args(["-ldflags", &version_flags(), "-o"]);
             go.arg(built).arg(package);
         }
         Recipe::Install(package) => {
@@ -239,6 +316,10 @@ fn prepare(go: &mut Command, tool: Tool, bin: &Path, built: &Path) {
         }
     }
 }
+
+/// Of Prometheus' service discovery promtool needs none here; with all of it the build takes three
+/// times as long. What buildah has in C is not needed for an image from nothing.
+const TAGS: &str = "remove_all_sd,containers_image_openpgp,exclude_graphdriver_btrfs";
 
 /// What a shell exits with when there is no such command.
 const NOT_FOUND: i32 = 127;
@@ -267,19 +348,24 @@ fn version_flags() -> String {
 
 /// The version that go.mod gives for what starts a line.
 fn pinned(start: &str) -> Option<&'static str> {
-    GO_MOD
+    CONTROL_PLANE
+        .go_mod
         .lines()
         .map(|line| line.trim().trim_start_matches("require "))
         .filter_map(|line| line.strip_prefix(start))
         .find_map(|rest| rest.split_whitespace().next())
 }
 
-/// Everything that goes into the tools: other input, other directory.
-fn tools_fingerprint() -> u64 {
-    let recipes = Tool::ALL.map(|tool| match tool.recipe() {
+/// Everything that goes into a module's tools: other input, other directory.
+fn module_fingerprint(module: &Module) -> u64 {
+    let others = [Tool::Promtool, Tool::Helm, Tool::Kubeconform, Tool::Buildah];
+    let all = Tool::ALL.into_iter().chain(others);
+    let recipes = all.filter(|tool| std::ptr::eq(tool.module(), module));
+    let recipes = recipes.map(|tool| match tool.recipe() {
         Recipe::Pinned(package) | Recipe::Install(package) => package,
     });
-    fingerprint(&[GO_MOD, GO_SUM, &version_flags(), &recipes.join(" ")])
+    let recipes = recipes.collect::<Vec<_>>().join(" ");
+    fingerprint(&[module.go_mod, module.go_sum, &version_flags(), &recipes])
 }
 
 /// FNV-1a over all parts.

@@ -58,7 +58,7 @@ impl Stage {
 
     /// All that a handler needs, but one verb on one resource.
     async fn allow_all_but(&self, but: Option<(&str, &str)>) -> Result<()> {
-        let mut rules = rbac::handler_rules();
+        let mut rules = rbac::handler_rules()?;
         if let Some((verb, resource)) = but {
             rules = rbac::without(rules, verb, resource);
         }

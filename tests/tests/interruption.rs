@@ -436,7 +436,7 @@ mod wrong {
         // Or its pods would come back to it.
         cluster.cordon(&node.name, true).await?;
         let user = "nobody";
-        let rules = rbac::without(rbac::handler_rules(), "patch", "nodes");
+        let rules = rbac::without(rbac::handler_rules()?, "patch", "nodes");
         rbac::allow(cluster.client(), "no-patch", rbac::Who::User(user), rules).await?;
         let metadata = MetadataMock::spot(
             &node.instance_id,

@@ -77,7 +77,7 @@ impl Bench {
             node,
             user,
         };
-        bench.allow(rbac::handler_rules()).await?;
+        bench.allow(rbac::handler_rules()?).await?;
         Ok(bench)
     }
 
@@ -194,12 +194,12 @@ async fn each_missing_right_is_named_and_cleared() -> Result<()> {
         ("create", "pods/eviction", Link::Eviction),
     ];
     for (verb, resource, link) in table {
-        let fewer = rbac::without(rbac::handler_rules(), verb, resource);
+        let fewer = rbac::without(rbac::handler_rules()?, verb, resource);
         bench.allow(fewer).await?;
         let said = bench.named(&connection, link).await?;
         let expected = format!("not allowed to {verb} {resource}: 403 ");
         assert!(said.contains(&expected), "{said}");
-        bench.allow(rbac::handler_rules()).await?;
+        bench.allow(rbac::handler_rules()?).await?;
         bench.cleared(&connection).await?;
     }
     bench.cluster.delete().await
@@ -209,11 +209,11 @@ async fn each_missing_right_is_named_and_cleared() -> Result<()> {
 async fn a_node_without_pods_shows_a_missing_right_by_a_review() -> Result<()> {
     let bench = Bench::new("review").await?;
     let connection = bench.connect()?;
-    let fewer = rbac::without(rbac::handler_rules(), "create", "pods/eviction");
+    let fewer = rbac::without(rbac::handler_rules()?, "create", "pods/eviction");
     bench.allow(fewer).await?;
     let said = bench.named(&connection, Link::Eviction).await?;
     assert!(said.contains("an access review says so"), "{said}");
-    bench.allow(rbac::handler_rules()).await?;
+    bench.allow(rbac::handler_rules()?).await?;
     bench.cleared(&connection).await?;
     bench.cluster.delete().await
 }

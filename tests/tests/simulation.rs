@@ -14,7 +14,7 @@ use spot_tests::simulation::{Lived, Tally, live};
 const SEEDS: u64 = 2_000;
 
 /// Seeds that found bugs which were mended since, each with what it found.
-const MENDED: [(u64, &str); 6] = [
+const MENDED: [(u64, &str); 7] = [
     (
         84,
         "a remembered deadline that the machine had outlived left a drain no time",
@@ -38,6 +38,10 @@ const MENDED: [(u64, &str); 6] = [
     (
         4_790,
         "a node that could not be cordoned took its pods back, and 5,900 were evicted in two minutes",
+    ),
+    (
+        17_343,
+        "a question about rights that got no answer was asked again at once, without end",
     ),
 ];
 

@@ -90,7 +90,9 @@ impl KubeNode {
 
     /// Reads the node; never another machine's. Whether it was seen to be `instance`.
     async fn read(&self, instance: Option<&str>) -> Result<(NodeFacts, bool), NodeError> {
-        let raw = self.cluster.call(get_request(&self.name)).await;
+        let identity = &self.cluster.identity;
+        let get = identity.asks(Some(&self.name), get_request(&self.name));
+        let raw = self.cluster.call(get).await;
         let raw = raw.map_err(unavailable)?;
         if raw.status != 200 {
             return Err(self.refusal("get", &raw));

@@ -110,6 +110,12 @@ impl KubePods {
         }
     }
 
+    /// A request about the node or its pods, as whom it is asked.
+    fn ask(&self, request: Request<Vec<u8>>) -> Request<Vec<u8>> {
+        let identity = &self.cluster.identity;
+        identity.asks(self.node.as_deref(), request)
+    }
+
     async fn get<T: for<'a> Deserialize<'a>>(
         &self,
         verb: &'static str,
@@ -117,7 +123,11 @@ impl KubePods {
         path: &str,
     ) -> Result<T, PodsError> {
         let get = request(Method::GET, path, "application/json", Vec::new());
-        let raw = self.cluster.call(get).await.map_err(unavailable)?;
+        let raw = self
+            .cluster
+            .call(self.ask(get))
+            .await
+            .map_err(unavailable)?;
         match raw.status {
             200 => serde_json::from_slice(&raw.body).map_err(unavailable),
             _ => Err(refusal(verb, resource, &raw)),
@@ -142,7 +152,7 @@ impl KubePods {
         Ok(page.into_items())
     }
 
-    /// Patches a pod.
+    /// Patches a pod, as ourselves in any case: a node may change no pod's labels.
     async fn patch(&self, patch: Request<Vec<u8>>) -> Reply {
         match self.cluster.call(patch).await {
             Ok(raw) => decode(&raw),
@@ -154,6 +164,7 @@ impl KubePods {
 
     /// Evicts or deletes by name and UID.
     async fn end(&self, call: Request<Vec<u8>>) -> Reply {
+        let call = self.ask(call);
         match self.cluster.call_to_the_end(call).await {
             Ok(raw) => decode(&raw),
             Err(error) => Reply::Lost {
@@ -190,12 +201,13 @@ pub(super) fn eviction(call: &Call) -> Request<Vec<u8>> {
     request(Method::POST, &path, "application/json", body)
 }
 
-/// Asks whether we may evict pods of a namespace, or of all where it is empty.
-pub(super) fn review(namespace: &str) -> Request<Vec<u8>> {
+/// Asks whether we may do `right` with evictions of a namespace's pods, or of all where it is
+/// empty.
+pub(super) fn review(right: &str, namespace: &str) -> Request<Vec<u8>> {
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
         "spec": { "resourceAttributes":
-            { "verb": "create", "resource": "pods", "subresource": "eviction",
+            { "verb": right, "resource": "pods", "subresource": "eviction",
                 "namespace": namespace } },
     });
     let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
@@ -241,7 +253,8 @@ impl Pods for KubePods {
             self.selector(),
             escape(&version)
         );
-        let events = self.cluster.events(PODS, &path).await?;
+        let get = request(Method::GET, &path, "application/json", Vec::new());
+        let events = self.cluster.events(PODS, self.ask(get)).await?;
         Ok(events.map(|event| event.and_then(change)).boxed())
     }
 
@@ -274,8 +287,8 @@ impl Pods for KubePods {
         namespace: String,
         hashes: Vec<String>,
     ) -> Result<BoxStream<'static, Result<ReplicaSetChange, PodsError>>, PodsError> {
-        let path = replacement::watch_path(&namespace, &hashes, WATCH);
-        let events = self.cluster.events(REPLICA_SETS, &path).await?;
+        let get = replacement::watch(&namespace, &hashes, WATCH);
+        let events = self.cluster.events(REPLICA_SETS, get).await?;
         let changes = events.filter_map(|event| {
             ready(match event {
                 Ok(event) => set_change(event),
@@ -325,7 +338,8 @@ impl Pods for KubePods {
             "/apis/policy/v1/namespaces/{}/poddisruptionbudgets?watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH}&resourceVersion=0",
             escape(&namespace)
         );
-        let events = self.cluster.events(BUDGETS, &path).await?;
+        let get = request(Method::GET, &path, "application/json", Vec::new());
+        let events = self.cluster.events(BUDGETS, get).await?;
         let changes = events.filter_map(|event| {
             ready(match event {
                 Ok(event) => budget_change(event),
@@ -350,7 +364,10 @@ impl Pods for KubePods {
     }
 
     async fn may_evict(&self, namespace: String) -> Option<bool> {
-        let raw = self.cluster.call(review(&namespace)).await.ok()?;
+        let identity = &self.cluster.identity;
+        let right = identity.right(self.node.as_deref(), "create");
+        let review = review(&right, &namespace);
+        let raw = self.cluster.call(review).await.ok()?;
         let answer: Value = serde_json::from_slice(&raw.body).ok()?;
         answer["status"]["allowed"].as_bool()
     }

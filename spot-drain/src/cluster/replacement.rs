@@ -41,13 +41,14 @@ pub(super) fn reattach(reattach: &Reattach) -> Request<Vec<u8>> {
 
 /// A watch of ReplicaSets by their hashes. From any version: the stream then begins with what
 /// there is, from the cache.
-pub(super) fn watch_path(namespace: &str, hashes: &[String], seconds: u32) -> String {
+pub(super) fn watch(namespace: &str, hashes: &[String], seconds: u32) -> Request<Vec<u8>> {
     let hashes: Vec<String> = hashes.iter().map(|h| escape(h).to_string()).collect();
-    format!(
+    let path = format!(
         "/apis/apps/v1/namespaces/{}/replicasets?labelSelector={HASH_LABEL}%20in%20%28{}%29&watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion=0",
         escape(namespace),
         hashes.join("%2C")
-    )
+    );
+    request(Method::GET, &path, "application/json", Vec::new())
 }
 
 fn label() -> String {

@@ -106,7 +106,8 @@ impl KubeSelfCheck {
 
     /// Tries one link after the other; `None` where the rest cannot be tried.
     async fn try_all(&self, found: &mut Findings, instance: Option<&str>) -> Option<()> {
-        let answer = self.ask(found, get_request(&self.node)).await;
+        let get = self.as_asked(get_request(&self.node));
+        let answer = self.ask(found, get).await;
         let node = found.identity(answer, &self.node, instance)?;
 
         if let Some((patch, made)) = self.patch(&node, instance) {
@@ -118,7 +119,7 @@ impl KubeSelfCheck {
         let answer = self.ask(found, self.list()).await;
         let pod = found.pods(answer)?.into_items().into_iter().next();
         let Some(pod) = pod.filter(|pod| !pod.mirror) else {
-            let answer = self.ask(found, review("")).await;
+            let answer = self.ask(found, self.review("")).await;
             return found.review(answer);
         };
         let call = Call {
@@ -129,12 +130,13 @@ impl KubeSelfCheck {
             dry_run: true,
         };
         // As patiently as a drain.
-        let answer = self.cluster.call_to_the_end(eviction(&call)).await;
+        let post = self.as_asked(eviction(&call));
+        let answer = self.cluster.call_to_the_end(post).await;
         match found.eviction(answer, &call)? {
             Ok(()) => Some(()),
             // A right that is missing, or a policy about this pod: the review knows rights alone.
             Err(words) => {
-                let answer = self.ask(found, review(&call.namespace)).await;
+                let answer = self.ask(found, self.review(&call.namespace)).await;
                 found.refused(answer, &call, &words)
             }
         }
@@ -169,7 +171,19 @@ impl KubeSelfCheck {
         let mut list = request(Method::GET, &path, "application/json", Vec::new());
         let metadata = HeaderValue::from_static(METADATA);
         list.headers_mut().insert(header::ACCEPT, metadata);
-        list
+        self.as_asked(list)
+    }
+
+    /// Whether we have the right by which a pod is evicted.
+    fn review(&self, namespace: &str) -> Request<Vec<u8>> {
+        let right = self.cluster.identity.right(Some(&self.node), "create");
+        review(&right, namespace)
+    }
+
+    /// A request about the node or its pods, as whom it is asked.
+    fn as_asked(&self, request: Request<Vec<u8>>) -> Request<Vec<u8>> {
+        let identity = &self.cluster.identity;
+        identity.asks(Some(&self.node), request)
     }
 }
 
@@ -187,7 +201,7 @@ fn wish(instance: Option<&str>) -> Quarantine {
 impl SelfCheck for KubeSelfCheck {
     async fn check(&self, instance: Option<Instance>) -> Vec<Finding> {
         let instance = instance.as_ref().map(|i| i.id.as_str());
-        let mut found = Findings::at(self.cluster.server());
+        let mut found = Findings::at(self.cluster.server(), self.cluster.identity.clone());
         let tried = timeout(LONGEST, self.try_all(&mut found, instance)).await;
         if tried.is_err() {
             found.because(format!("not tried within {} s", LONGEST.as_secs()));

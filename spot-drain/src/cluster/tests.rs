@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::sync::MutexGuard;
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderName, Response};
 use http_body_util::Full;
 use http_body_util::combinators::BoxBody;
 use serde_json::{Value, json};
 
 use super::*;
 
+mod identity;
 mod node;
 mod pods;
 mod replacement;
@@ -35,6 +36,8 @@ struct Asked {
     /// Method and address.
     line: String,
     accept: String,
+    /// As whom, if not as ourselves.
+    user: String,
     content_type: String,
     body: Value,
 }
@@ -76,6 +79,7 @@ impl Wire {
         let asked = Asked {
             line: format!("{} {}", parts.method, parts.uri),
             accept: header(header::ACCEPT),
+            user: header(HeaderName::from_static("impersonate-user")),
             content_type: header(header::CONTENT_TYPE),
             body: serde_json::from_slice(&body).unwrap_or_default(),
         };

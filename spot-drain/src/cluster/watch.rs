@@ -3,26 +3,32 @@
 use std::future::ready;
 
 use futures_util::stream::{BoxStream, StreamExt as _};
-use http::Method;
+use http::Request;
 use kube::core::WatchEvent;
 use serde::de::DeserializeOwned;
 
-use super::{CallError, Cluster, request, unexpected};
+use super::{CallError, Cluster, unexpected};
 use crate::pods::PodsError;
 use crate::reply::{Raw, quote};
 
 impl Cluster {
-    /// Opens a watch of objects of a resource. One that cannot be read is passed over: it is
+    /// Opens a watch of objects of a resource, by the request `get`. One that cannot be read is passed over: it is
     /// no reason to stop looking at the rest.
     pub(super) async fn events<T: DeserializeOwned + Clone + Send + 'static>(
         &self,
         resource: &'static str,
-        path: &str,
+        get: Request<Vec<u8>>,
     ) -> Result<BoxStream<'static, Result<WatchEvent<T>, PodsError>>, PodsError> {
-        let get = request(Method::GET, path, "application/json", Vec::new());
         let client = self.client();
         let open = client.request_events::<T>(get);
         let opened = self.patiently(open).await;
+        let answer = match &opened {
+            Ok(Ok(_)) => Ok(200),
+            Ok(Err(kube::Error::Api(status))) => Ok(status.code),
+            Ok(Err(_)) => Err("no-answer"),
+            Err(error) => Err(error.kind()),
+        };
+        self.tell("WATCH", answer);
         let events = opened.map_err(unavailable)?.map_err(|error| {
             if matches!(&error, kube::Error::Api(status) if status.code == 401) {
                 self.renew();

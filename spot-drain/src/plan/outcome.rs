@@ -8,6 +8,7 @@ use super::entry::{Entry, Hold, State};
 use super::shared::Shared;
 use super::{ANSWERS, LINGER, PUTTING_BACK};
 use crate::classify::{Class, warnings};
+use crate::observer::Overview;
 use crate::report::{Hindrance, PodOutcome, PodReport, Report};
 
 impl Drain {
@@ -49,6 +50,26 @@ impl Drain {
         let going = self.settings.dry_run && matches!(entry.state, State::Going { .. });
         let barred = shared.rights.barred(&entry.facts.namespace);
         entry.is_done() || going || (ready && barred && self.delete_at(entry).is_none())
+    }
+
+    /// What is to be done with the pods, once it is known which there are.
+    pub(super) fn overview(&self, now: Instant) -> Option<Overview> {
+        let is_undecided = |e: &Entry| matches!(e.class, Class::Undecided);
+        if !self.listed || self.pods.values().any(is_undecided) {
+            return None;
+        }
+        let mut overview = Overview {
+            dry_run: self.settings.dry_run,
+            ..Overview::default()
+        };
+        for entry in self.pods.values() {
+            *overview.pods.entry(entry.class.as_str()).or_default() += 1;
+            let trimmed = || self.window.trimmed(entry.facts.grace, now);
+            if matches!(entry.class, Class::Evict(_)) && trimmed().is_some() {
+                overview.trimmed += 1;
+            }
+        }
+        Some(overview)
     }
 
     /// What has become of the pods at `now`.

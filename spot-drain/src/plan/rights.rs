@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The pause before it is asked again whether evictions are forbidden for good: a server that
-/// has just started knows nobody's rights for a moment.
+/// has just started knows nobody's rights for a moment, and one that cannot answer is not asked
+/// at once again.
 const DOUBT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
@@ -15,8 +16,10 @@ pub(super) struct Rights(BTreeMap<String, Right>);
 #[derive(Debug, Default)]
 struct Right {
     asked: bool,
-    /// When evictions were first said to be forbidden.
-    denied: Option<Instant>,
+    /// Until when it is not asked again.
+    not_before: Option<Instant>,
+    /// Evictions were said to be forbidden.
+    denied: bool,
     /// They are forbidden for good: it was said twice.
     barred: bool,
 }
@@ -24,8 +27,8 @@ struct Right {
 impl Right {
     /// When it is asked again, where the answer is not believed yet.
     fn doubt(&self) -> Option<Instant> {
-        let pending = !self.barred && !self.asked;
-        self.denied.filter(|_| pending).map(|at| at + DOUBT)
+        let pending = self.denied && !self.barred && !self.asked;
+        self.not_before.filter(|_| pending)
     }
 }
 
@@ -33,14 +36,14 @@ impl Rights {
     /// An eviction was forbidden. Whether to ask at `now` why that is.
     pub(super) fn refused(&mut self, namespace: &str, now: Instant) -> bool {
         let right = self.0.entry(namespace.to_owned()).or_default();
-        let early = right.doubt().is_some_and(|at| now < at);
+        let early = right.not_before.is_some_and(|at| now < at);
         !early && !std::mem::replace(&mut right.asked, true)
     }
 
     /// An eviction was not forbidden.
     pub(super) fn exercised(&mut self, namespace: &str) {
         if let Some(right) = self.0.get_mut(namespace) {
-            (right.denied, right.barred) = (None, false);
+            (right.denied, right.barred) = (false, false);
         }
     }
 
@@ -48,14 +51,19 @@ impl Rights {
     pub(super) fn learnt(&mut self, namespace: String, allowed: Option<bool>, now: Instant) {
         let right = self.0.entry(namespace).or_default();
         match allowed {
-            Some(true) => right.denied = None,
-            Some(false) if right.denied.is_some() => right.barred = true,
-            Some(false) => {
-                right.denied = Some(now);
-                right.asked = false;
+            Some(true) => {
+                right.denied = false;
+                return;
             }
-            None => right.asked = false,
+            Some(false) if right.denied => {
+                right.barred = true;
+                return;
+            }
+            Some(false) => right.denied = true,
+            None => {}
         }
+        right.asked = false;
+        right.not_before = Some(now + DOUBT);
     }
 
     /// Whether evictions are forbidden for good.

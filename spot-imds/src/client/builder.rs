@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::{ImdsClient, Inner};
+use crate::observer::ExchangeObserver;
 use crate::options::{self, ConfigError, Endpoint, within};
 use crate::transport::{HttpTransport, Transport};
 
@@ -17,6 +18,7 @@ pub struct ImdsClientBuilder {
     pub(super) max_body: usize,
     pub(super) token_ttl: u32,
     pub(super) transport: Option<Arc<dyn Transport>>,
+    pub(super) observers: Vec<Arc<dyn ExchangeObserver>>,
 }
 
 impl ImdsClientBuilder {
@@ -60,6 +62,13 @@ impl ImdsClientBuilder {
         self
     }
 
+    /// Adds one that is told of every request.
+    #[must_use]
+    pub fn observer(mut self, observer: impl ExchangeObserver + 'static) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
     /// The client. No request is made yet, and no runtime is needed.
     ///
     /// # Errors
@@ -82,6 +91,7 @@ impl ImdsClientBuilder {
             max_body,
             token_ttl,
             transport,
+            observers: self.observers,
             token: Mutex::new(None),
         })))
     }

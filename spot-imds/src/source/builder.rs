@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use spot_core::clock::{SystemClock, WallClock};
 use spot_core::notice::NoticeKind;
+use spot_core::pulse::Pulse;
+use tokio::time::Instant;
 
 use super::backoff::{Backoff, MAX_SLOW_BACKOFF, any_seed};
 use super::identity::Identity;
@@ -123,6 +125,7 @@ impl ImdsSourceBuilder {
             no_history_until: None,
             queue: VecDeque::new(),
             nameless: super::Episode::default(),
+            pulse: Pulse::new(Instant::now()),
         })
     }
 }

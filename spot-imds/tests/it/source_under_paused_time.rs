@@ -1,10 +1,13 @@
 //! Polling, in memory.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use spot_core::notice::{InstanceAction, LifeCycle, NoticeKind, Signal, SourceHealth};
 use spot_core::source::NoticeSource;
-use spot_imds::source::{ABSENT, ID_PATIENCE, MAX_BACKOFF};
+use spot_imds::client::ImdsClient;
+use spot_imds::observer::{Exchange, ExchangeObserver, Poll};
+use spot_imds::source::{ABSENT, ID_PATIENCE, ImdsSource, MAX_BACKOFF};
 use tokio::time::{Instant, timeout};
 
 use crate::ear::{Ear, hear, hear_nothing, left, names, raised, reason};
@@ -27,6 +30,51 @@ async fn it_asks_once_an_interval_with_one_token() {
     assert_eq!(polls, (0..200).map(|n| n * 500 * MS).collect::<Vec<_>>());
     assert_eq!(fake.times("PUT token").len(), 1);
     assert_eq!(fake.calls().len(), 200 + 62 + 1 + 5, "and each fact once");
+}
+
+/// Keeps what it is told.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<(Vec<Exchange>, Vec<Poll>)>>);
+
+impl ExchangeObserver for Told {
+    fn exchanged(&self, exchange: &Exchange) {
+        self.0.lock().unwrap().0.push(*exchange);
+    }
+
+    fn polled(&self, poll: &Poll) {
+        self.0.lock().unwrap().1.push(*poll);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn observers_are_told_of_every_request_and_of_every_poll() {
+    let fake = Fake::new();
+    let told = Told::default();
+    let client = ImdsClient::builder()
+        .transport(Arc::new(fake.clone()))
+        .observer(told.clone());
+    let source = ImdsSource::builder(client.build().unwrap()).kinds([NoticeKind::SpotInterruption]);
+    let source = source.build().unwrap();
+    let pulse = source.pulse();
+    let mut source = Ear::new(source);
+    hear(&mut source, 400 * MS).await;
+    fake.action(Answer::status(503));
+    hear(&mut source, 400 * MS).await;
+    fake.action(Answer::ok("garbage"));
+    hear(&mut source, 5 * SECOND).await;
+    assert!(pulse.age(Instant::now()) <= SECOND);
+    let (exchanges, polls) = std::mem::take(&mut *told.0.lock().unwrap());
+    assert_eq!(exchanges.len(), fake.calls().len());
+    assert_eq!((exchanges[0].path, exchanges[0].answer), ("token", Ok(200)));
+    let interruption = exchanges
+        .iter()
+        .filter(|e| e.path == "spot/instance-action");
+    let mut codes: Vec<_> = interruption.map(|e| e.answer).collect();
+    codes.dedup();
+    assert_eq!(codes, [Ok(404), Ok(503), Ok(200)]);
+    let mut good: Vec<_> = polls.iter().map(|poll| poll.is_good).collect();
+    good.dedup();
+    assert_eq!(good, [true, false], "what cannot be read is no good poll");
 }
 
 #[tokio::test(start_paused = true)]

@@ -60,6 +60,7 @@ fn main() -> ExitCode {
 /// The seeds until it was found, and by what.
 fn found(root: &Path, field: &Path, bug: &Bug) -> io::Result<Option<(u64, String)>> {
     let tree = field.join("tree");
+    fs::create_dir_all(&tree)?;
     for part in PARTS {
         copy(&root.join(part), &tree.join(part))?;
     }
@@ -92,7 +93,8 @@ fn cargo(tree: &Path, field: &Path, command: &[&str]) -> Command {
         .current_dir(tree)
         .env("CARGO_TARGET_DIR", field.join("build"))
         .args(command)
-        .args(["--package", "spot-tests", "--bin", "simulate"]);
+        .args(["--profile", "planted", "--package", "spot-tests"])
+        .args(["--bin", "simulate"]);
     cargo
 }
 

@@ -145,6 +145,8 @@ mod tests {
         Request {
             user: user.into(),
             impersonated: None,
+            bound_to: None,
+            group: String::new(),
             verb,
             resource,
             subresource,

@@ -10,6 +10,7 @@ mod notices;
 mod progress;
 mod replacements;
 mod report;
+mod storm;
 
 use std::{fmt, time::Duration};
 
@@ -112,6 +113,7 @@ pub(super) fn judge(plot: &Plot, evidence: &Evidence) -> Verdict {
         idle::judge(case, &mut verdict);
     }
     calls::judge(plot, evidence, &mut verdict);
+    storm::judge(evidence, &mut verdict);
     node::judge(plot, evidence, &mut verdict);
     verdict.wrongs.sort_by_key(|wrong| wrong.at);
     verdict

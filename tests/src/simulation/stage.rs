@@ -1,15 +1,14 @@
 //! A plot is acted out: both simulators, the handlers, and all others, in one runtime.
 
+mod client;
 mod deeds;
 mod machine;
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use http::{HeaderValue, Request, header};
-use kube::client::Body;
 use spot_core::sim::{Random, VirtualClock};
-use spot_drain::sim::{Node, Sim, SimService, World};
+use spot_drain::sim::{Node, Sim, World};
 use spot_imds::sim::{Imds, SharedImds};
 use tokio::time::{Instant, sleep_until};
 
@@ -127,11 +126,7 @@ impl<'a> Stage<'a> {
 
     /// A client of the cluster that says who it is.
     fn client(&self, who: &str) -> kube::Client {
-        let named = Named {
-            inner: self.sim.service(),
-            name: HeaderValue::from_str(who).unwrap_or(HeaderValue::from_static("nobody")),
-        };
-        kube::Client::new(named, "default")
+        kube::Client::new(client::Named::new(self.sim.service(), who), "default")
     }
 }
 
@@ -147,33 +142,6 @@ fn metadata(seed: u64, machine: &Machine, start: Instant) -> SharedImds {
         imds.without_date()
     };
     imds.build_at(start).shared()
-}
-
-/// The API server as one handler reaches it: every request says whose it is.
-#[derive(Clone, Debug)]
-struct Named {
-    inner: SimService,
-    name: HeaderValue,
-}
-
-impl tower::Service<Request<Body>> for Named {
-    type Response = <SimService as tower::Service<Request<Body>>>::Response;
-    type Error = <SimService as tower::Service<Request<Body>>>::Error;
-    type Future = <SimService as tower::Service<Request<Body>>>::Future;
-
-    fn poll_ready(
-        &mut self,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        request
-            .headers_mut()
-            .insert(header::USER_AGENT, self.name.clone());
-        self.inner.call(request)
-    }
 }
 
 /// A wall clock that may be set.

@@ -1,6 +1,7 @@
 //! How a handler ends.
 
 use super::*;
+use crate::drainer::MockDrainer;
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_handler_ends_at_once() {
@@ -10,6 +11,17 @@ async fn an_idle_handler_ends_at_once() {
     rig.shut_down();
     assert!(rig.ended().await.is_ok());
     assert_eq!(rig.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_handler_s_pulse_beats_until_it_has_ended() {
+    let handler = Handler::builder(MockDrainer::new()).build();
+    let pulse = handler.pulse();
+    let hour = tokio::time::sleep(secs(3600));
+    within(handler.run(hour)).await.unwrap();
+    assert!(pulse.age(Instant::now()) <= BEAT);
+    tokio::time::sleep(secs(60)).await;
+    assert!(pulse.age(Instant::now()) >= secs(60));
 }
 
 #[tokio::test(start_paused = true)]

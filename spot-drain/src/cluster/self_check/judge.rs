@@ -7,6 +7,7 @@ use spot_core::armed::{Finding, Link, Verdict};
 
 use crate::cluster::CallError;
 use crate::cluster::failure::{Failure, Flaw};
+use crate::cluster::identity::Identity;
 use crate::cluster::pods::Page;
 use crate::facts::PodFacts;
 use crate::plan::Call;
@@ -71,14 +72,17 @@ enum Heard {
 pub(super) struct Findings {
     /// The API server's host and port, where they are known.
     server: Option<String>,
+    /// As whom what concerns the node was asked.
+    identity: Identity,
     found: BTreeMap<Link, Finding>,
     because: Option<String>,
 }
 
 impl Findings {
-    pub(super) fn at(server: Option<String>) -> Self {
+    pub(super) fn at(server: Option<String>, identity: Identity) -> Self {
         Self {
             server,
+            identity,
             ..Self::default()
         }
     }
@@ -228,7 +232,7 @@ impl Findings {
         self.set(Finding::broken(
             Link::Identity,
             format!("not allowed to get nodes: {words}"),
-            "grant `get` on `nodes` to the handler's account",
+            self.identity.grant(&["get"], "nodes"),
         ));
         Node::Unread
     }
@@ -275,7 +279,7 @@ impl Findings {
                     (403, _) => Finding::broken(
                         Link::Eviction,
                         format!("not allowed to list pods: {words}"),
-                        "grant `list` and `watch` on `pods` to the handler's account",
+                        self.identity.grant(&["list", "watch"], "pods"),
                     ),
                     _ => unlisted(words),
                 }
@@ -321,7 +325,7 @@ impl Findings {
         };
         self.set(match allowed {
             Some(true) => one_pod(call, words),
-            Some(false) | None => forbidden(words),
+            Some(false) | None => self.forbidden(words),
         });
         Some(())
     }
@@ -335,7 +339,7 @@ impl Findings {
         let finding = match self.heard(answer) {
             Heard::Answer(raw) => match reviewed(&raw) {
                 Some(true) => Finding::holds(Link::Eviction),
-                Some(false) => forbidden("an access review says so"),
+                Some(false) => self.forbidden("an access review says so"),
                 None => no_pod(format!("{} {}", raw.status, Status::of(&raw).words(&raw))),
             },
             Heard::Silence(words) => no_pod(words),
@@ -343,6 +347,14 @@ impl Findings {
         };
         self.set(finding);
         Some(())
+    }
+
+    fn forbidden(&self, words: &str) -> Finding {
+        Finding::broken(
+            Link::Eviction,
+            format!("not allowed to create pods/eviction: {words}"),
+            self.identity.grant(&["create"], "pods/eviction"),
+        )
     }
 }
 
@@ -414,14 +426,6 @@ fn patched(raw: &Raw, made: Made) -> Finding {
         500 => Finding::broken(link, words, NODE_ADMISSION),
         _ => Finding::broken(link, format!("refused: {words}"), NODE_ADMISSION),
     }
-}
-
-fn forbidden(words: &str) -> Finding {
-    Finding::broken(
-        Link::Eviction,
-        format!("not allowed to create pods/eviction: {words}"),
-        "grant `create` on `pods/eviction` to the handler's account",
-    )
 }
 
 /// What is refused of this one pod proves nothing about the others.

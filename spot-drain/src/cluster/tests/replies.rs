@@ -39,6 +39,27 @@ async fn accepted() {
     assert_eq!(evict(says(201, &success)).await, Reply::Accepted);
 }
 
+#[tokio::test(start_paused = true)]
+async fn every_answer_and_every_silence_is_told() {
+    #[derive(Clone, Default)]
+    struct Told(Arc<Mutex<Vec<ApiCall>>>);
+    impl CallObserver for Told {
+        fn called(&self, call: &ApiCall) {
+            self.0.lock().unwrap().push(*call);
+        }
+    }
+    let told = Told::default();
+    let wire = Wire::new([plain(409, ""), Answer::Breaks, Answer::Never]);
+    let pods = wire.cluster().with_observer(told.clone()).pods("spot-0");
+    pods.may_evict(String::new()).await;
+    pods.may_evict(String::new()).await;
+    pods.volumes().await.unwrap_err();
+    let told = told.0.lock().unwrap();
+    let told: Vec<_> = told.iter().map(|call| (call.method, call.answer)).collect();
+    let silence = [("POST", Err("no-answer")), ("GET", Err("timed-out"))];
+    assert_eq!(told, [("POST", Ok(409)), silence[0], silence[1]]);
+}
+
 #[tokio::test]
 async fn a_closed_budget() {
     let words = "The disruption budget web-budget needs 3 healthy pods and has 3 currently";

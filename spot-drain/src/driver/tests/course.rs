@@ -1,6 +1,7 @@
 //! Drains without faults, and orders that change.
 
 use super::*;
+use crate::observer::Overview;
 
 #[tokio::test(start_paused = true)]
 async fn a_node_is_listed_and_watched_once_and_each_pod_evicted_once() {
@@ -15,6 +16,41 @@ async fn a_node_is_listed_and_watched_once_and_each_pod_evicted_once() {
     );
     assert_eq!(report.requests, 5);
     assert_eq!(fake.asks("").len(), 5);
+}
+
+/// Keeps what it is told.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<(Vec<Overview>, Vec<String>)>>);
+
+impl DrainObserver for Told {
+    fn planned(&self, overview: &Overview) {
+        self.0.lock().unwrap().0.push(overview.clone());
+    }
+
+    fn answered(&self, removal: Removal, call: &Call, reply: &Reply) {
+        let line = format!("{removal:?} {} {}", call.name, reply.kind());
+        self.0.lock().unwrap().1.push(line);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn observers_are_told_the_plan_once_and_every_answer() {
+    let fake = Fake::of(&["a", "b"]).evictions([Answer::Says(Reply::Conflict)]);
+    let told = Told::default();
+    let drainer = NodeDrainer::new(fake.clone()).with_observer(told.clone());
+    // So little that no pod's own grace fits.
+    drainer.drain_within(secs(20)).await;
+    let (overviews, mut answers) = std::mem::take(&mut *told.0.lock().unwrap());
+    assert_eq!(overviews.len(), 1);
+    assert_eq!(overviews[0].pods, [("evict", 2)].into());
+    assert_eq!(overviews[0].trimmed, 2);
+    answers.sort();
+    let expected = [
+        "Eviction a accepted",
+        "Eviction a conflict",
+        "Eviction b accepted",
+    ];
+    assert_eq!(answers, expected);
 }
 
 #[tokio::test(start_paused = true)]

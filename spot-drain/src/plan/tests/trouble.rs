@@ -76,6 +76,29 @@ fn evictions_that_are_said_to_be_forbidden_twice_end_the_drain() {
     }
 }
 
+/// Found by seed 17343 of the simulation: asked again and again within the same moment.
+#[test]
+fn a_question_about_rights_that_has_no_answer_is_asked_once_a_second() {
+    let (mut bench, _) = Bench::of([pod("a"), pod("b")]);
+    assert_eq!(bench.answer("a", forbidden()), [check()]);
+    assert_eq!(bench.on(access(None)), []);
+    assert_eq!(bench.answer("b", forbidden()), []);
+    bench.wake_at(millis(300));
+    bench.answer("a", forbidden());
+    bench.answer("b", forbidden());
+    bench.wake_at(millis(1_300));
+    assert_eq!(bench.answer("a", forbidden()), [check()]);
+    bench.answer("b", forbidden());
+    bench.on(access(Some(false)));
+    // Once evictions were said to be forbidden it is asked without a refusal.
+    assert_eq!(bench.next_wake(), millis(2_300));
+    for at in [2_300, 3_300] {
+        assert_eq!(bench.wake_at(millis(at)), [check()]);
+        assert_eq!(bench.on(access(None)), []);
+        assert_eq!(bench.next_wake(), millis(at + 1_000));
+    }
+}
+
 #[test]
 fn rights_that_are_missing_in_one_namespace_do_not_stop_the_others() {
     let foreign = PodFacts {
@@ -129,15 +152,6 @@ fn a_webhooks_403_is_tried_again_soon_and_then_slowly() {
         assert_eq!(evicted(&bench.wake_at(millis(at))), ["a"]);
         assert_eq!(bench.answer("a", forbidden()), []);
     }
-}
-
-#[test]
-fn access_that_could_not_be_learnt_is_asked_for_again() {
-    let (mut bench, _) = Bench::of([pod("a")]);
-    bench.answer("a", forbidden());
-    bench.on(access(None));
-    assert_eq!(evicted(&bench.wake_at(millis(300))), ["a"]);
-    assert_eq!(bench.answer("a", forbidden()), [check()]);
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Real {
             return self.plane.take_handler_user();
         }
         let user = self.plane.take_plain_user()?;
-        let mut rules = rbac::handler_rules();
+        let mut rules = rbac::handler_rules()?;
         if rights.make_before_break {
             rules.extend(rbac::make_before_break_rules());
         }

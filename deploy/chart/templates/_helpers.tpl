@@ -1,0 +1,127 @@
+{{- define "handler.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "handler.fullname" -}}
+{{- $name := include "handler.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "handler.serviceAccount" -}}
+{{- default (include "handler.fullname" .) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{- define "handler.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "handler.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "handler.labels" -}}
+{{ include "handler.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "handler.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Whether the node is impersonated: "true" or nothing. */ -}}
+{{- define "handler.asNode" -}}
+{{- $asked := toString .Values.handler.impersonateNode -}}
+{{- if or (eq $asked "true") (and (eq $asked "auto") (semverCompare ">=1.36.0-0" .Capabilities.KubeVersion.Version)) -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{- /* Whether there are admission policies: "true" or nothing. */ -}}
+{{- define "handler.policy" -}}
+{{- $asked := toString .Values.admissionPolicy.create -}}
+{{- if or (eq $asked "true") (and (eq $asked "auto") (semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version)) -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{- /* Whether events are written, as they are unless told otherwise: "true" or nothing. */ -}}
+{{- define "handler.events" -}}
+{{- if ne (toString .Values.handler.kubernetesEvents) "false" -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{- define "handler.port" -}}
+{{- regexFind "[0-9]+$" .Values.handler.listen -}}
+{{- end -}}
+
+{{- /* Probes of a loopback address go there: on the node's network the kubelet reaches it. */ -}}
+{{- define "handler.probe" -}}
+port: http
+{{- if hasPrefix "127." .Values.handler.listen }}
+host: 127.0.0.1
+{{- else if hasPrefix "[::1]" .Values.handler.listen }}
+host: "::1"
+{{- end }}
+{{- end -}}
+
+{{- /* Every value under `handler` is an option of `run`. */ -}}
+{{- define "handler.args" -}}
+- run
+{{- range $name, $value := omit .Values.handler "impersonateNode" "dryRun" "notices" }}
+{{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
+- {{ printf "--%s=%v" (kebabcase $name) $value | quote }}
+{{- end }}
+{{- end }}
+{{- if include "handler.asNode" . }}
+- --impersonate-node=true
+{{- end }}
+{{- if .Values.handler.dryRun }}
+- --dry-run
+{{- end }}
+{{- range .Values.handler.notices }}
+- {{ printf "--on=%s" . | quote }}
+{{- end }}
+{{- with .Values.webhook }}
+{{- if .secretName }}
+- --webhook-url-file=/etc/webhook/secret/url
+{{- if .headersKey }}
+- --webhook-headers-file=/etc/webhook/secret/headers
+{{- end }}
+{{- if .template }}
+- --webhook-template=/etc/webhook/template/template.json
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /* What does not fit together, in words. */ -}}
+{{- define "handler.check" -}}
+{{- $grace := regexFind "^[0-9]+" .Values.handler.shutdownGrace | default "130" | int -}}
+{{- if lt (int .Values.terminationGracePeriodSeconds) (add $grace 10 | int) -}}
+{{- fail (printf "terminationGracePeriodSeconds: %d is too short for handler.shutdownGrace %s; write at least %d" (int .Values.terminationGracePeriodSeconds) .Values.handler.shutdownGrace (add $grace 10)) -}}
+{{- end -}}
+{{- if and (not .Values.webhook.secretName) (or .Values.webhook.headersKey .Values.webhook.template) -}}
+{{- fail "webhook.secretName: headers or a template without a URL; name the Secret that holds it" -}}
+{{- end -}}
+{{- if and (not .Values.hostNetwork) (regexMatch "^(127\\.|\\[::1\\])" .Values.handler.listen) -}}
+{{- fail "handler.listen: the kubelet reaches loopback on the node's network only; set hostNetwork, or write an address such as 0.0.0.0:9810" -}}
+{{- end -}}
+{{- if and .Values.podMonitor.create (not .Values.handler.listen) -}}
+{{- fail "handler.listen: a PodMonitor needs an address; write one such as 0.0.0.0:9810" -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,106 @@
+//! What the daemon shows of itself, run against both simulators on ports.
+#![allow(clippy::unwrap_used)]
+
+mod receiver;
+mod stage;
+
+use std::collections::BTreeSet;
+
+use spot_drain::sim::Kind;
+use stage::Stage;
+
+/// The series of a page.
+fn series(page: &str) -> BTreeSet<&str> {
+    let samples = page.lines().filter(|line| !line.starts_with('#'));
+    samples
+        .map(|line| line.rsplit_once(' ').unwrap().0)
+        .collect()
+}
+
+/// The metrics that dashboard and alerts name.
+fn named() -> BTreeSet<String> {
+    let deploy = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/dashboard");
+    let read = |name| std::fs::read_to_string(format!("{deploy}/{name}")).unwrap();
+    let all = ["dashboard.json", "alerts.yaml", "alerts_test.yaml"]
+        .map(read)
+        .concat();
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = all.split(|c| !is_part(c));
+    let named: BTreeSet<String> = words
+        .filter(|word| word.starts_with("spot_handler_"))
+        .map(str::to_owned)
+        .collect();
+    assert!(named.len() > 15, "{named:?}");
+    named
+}
+
+#[test]
+fn a_drain_is_in_the_metrics_when_it_has_ended() {
+    let mut stage = Stage::interrupted();
+    stage.wait_for("drain finished");
+    stage.wait_for("phase=Drained");
+    let page = stage.get("/metrics");
+    assert!(
+        page.contains("content-type: text/plain; version=0.0.4"),
+        "{page}"
+    );
+    let page = page.split_once("\r\n\r\n").unwrap().1;
+    for line in [
+        "spot_handler_notices_total{kind=\"spot-interruption\"} 1\n",
+        "spot_handler_detection_to_cordon_seconds_count 1\n",
+        "spot_handler_drain_duration_seconds_count{outcome=\"complete\"} 1\n",
+        "spot_handler_drain_slack_seconds_count 1\n",
+        "spot_handler_pods_total{outcome=\"gone\"} 3\n",
+        "spot_handler_evictions_total{reply=\"accepted\"} 3\n",
+        "spot_handler_metadata_requests_total{path=\"token\",code=\"200\"} 1\n",
+        "spot_handler_api_requests_total{method=\"PATCH\",code=\"200\"} 2\n",
+        "spot_handler_source_healthy{source=\"imds\"} 1\n",
+    ] {
+        assert!(page.contains(line), "{line} is not in\n{page}");
+    }
+    for name in named() {
+        let sum = name.trim_end_matches("_bucket").trim_end_matches("_count");
+        let shown = [&name, sum]
+            .iter()
+            .any(|name| page.contains(&format!("# TYPE {name} ")));
+        assert!(
+            shown,
+            "dashboard or alerts name {name}, which is not in\n{page}"
+        );
+    }
+    let series = series(page);
+    println!("{} series", series.len());
+    assert!(series.len() < 200, "{} series", series.len());
+    assert!(stage.get("/healthz").starts_with("HTTP/1.1 200 "));
+    assert!(stage.get("/readyz").starts_with("HTTP/1.1 200 "));
+    assert_eq!(stage.end(), Some(0));
+}
+
+#[test]
+fn what_outlives_the_node_has_left_when_the_process_ends() {
+    let mut stage = Stage::interrupted();
+    stage.wait_for("drain finished");
+    assert_eq!(stage.end(), Some(0));
+    let (notice, outcome) = (stage.told(), stage.told());
+    assert_eq!(notice["event"], "notice");
+    assert_eq!(notice["instance"]["id"], "i-0123456789abcdef0");
+    assert_eq!(outcome["event"], "drain-finished");
+    assert_eq!(outcome["drain"]["outcome"], "complete");
+    let reasons: BTreeSet<String> = stage.sim.with(|world| {
+        let events = world.api().objects(Kind::Event);
+        events
+            .map(|e| e["reason"].as_str().unwrap().to_owned())
+            .collect()
+    });
+    for reason in [
+        "SpotInterruption",
+        "Cordon",
+        "DrainPlanned",
+        "CordonAndDrain",
+    ] {
+        assert!(reasons.contains(reason), "{reason} is not in {reasons:?}");
+    }
+    let log = stage.log();
+    assert!(log.contains("the webhook was told"), "{log}");
+    assert!(!log.contains("s3cret"), "{log}");
+}

@@ -1,0 +1,4 @@
+//! The webhook: in paused time, and over sockets.
+
+mod delivery;
+mod network;

@@ -1,0 +1,9 @@
+//! What the installed objects let a handler do, and what they keep from who steals its token. On
+//! the real control plane, with tokens as a kubelet asks for them.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod drains;
+mod misuses;
+mod rules;
+mod stolen;

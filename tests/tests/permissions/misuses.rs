@@ -1,0 +1,391 @@
+//! Requests that a stolen token must not get through.
+
+use serde_json::{Value, json};
+use spot_tests::deploy::{NAME, NAMESPACE};
+
+/// What a thief knows: its own node, another one, and a pod on each.
+pub(crate) struct Scene<'a> {
+    pub(crate) ours: &'a str,
+    pub(crate) other: &'a str,
+    /// The namespace of both pods.
+    pub(crate) namespace: &'a str,
+    /// A pod on our node.
+    pub(crate) our_pod: &'a str,
+    /// A pod on the other one.
+    pub(crate) other_pod: &'a str,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(crate) struct Misuse {
+    /// What it would come to.
+    pub(crate) what: &'static str,
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    /// Whom it impersonates: user and groups.
+    pub(crate) user: Option<String>,
+    pub(crate) groups: &'static [&'static str],
+    pub(crate) content: &'static str,
+    pub(crate) body: Value,
+    /// Words of whoever refuses it.
+    pub(crate) refused: &'static str,
+}
+
+impl Misuse {
+    fn new(what: &'static str, method: &'static str, path: impl Into<String>) -> Self {
+        Self {
+            what,
+            method,
+            path: path.into(),
+            user: None,
+            groups: &[],
+            content: "application/json",
+            body: Value::Null,
+            refused: "is forbidden: User \"system:serviceaccount:kube-system:\
+                spot-interrupt-handler\" cannot ",
+        }
+    }
+
+    fn get(what: &'static str, path: impl Into<String>) -> Self {
+        Self::new(what, "GET", path)
+    }
+
+    fn delete(what: &'static str, path: impl Into<String>) -> Self {
+        Self::new(what, "DELETE", path)
+    }
+
+    fn create(what: &'static str, path: impl Into<String>, body: Value) -> Self {
+        let create = Self::new(what, "POST", path);
+        Self { body, ..create }
+    }
+
+    fn merge(what: &'static str, path: impl Into<String>, body: Value) -> Self {
+        let change = Self::new(what, "PATCH", path);
+        let content = "application/merge-patch+json";
+        Self {
+            content,
+            body,
+            ..change
+        }
+    }
+
+    fn json_patch(what: &'static str, path: impl Into<String>, body: Value) -> Self {
+        let change = Self::merge(what, path, body);
+        let content = "application/json-patch+json";
+        Self { content, ..change }
+    }
+
+    fn impersonating(mut self, user: impl Into<String>) -> Self {
+        self.user = Some(user.into());
+        self
+    }
+
+    fn in_name_of(self, node: &str) -> Self {
+        self.impersonating(format!("system:node:{node}"))
+    }
+
+    fn by(mut self, words: &'static str) -> Self {
+        self.refused = words;
+        self
+    }
+}
+
+fn node(name: &str) -> String {
+    format!("/api/v1/nodes/{name}")
+}
+
+fn pod(namespace: &str, name: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/pods/{name}")
+}
+
+fn eviction(namespace: &str, name: &str) -> Value {
+    json!({"apiVersion": "policy/v1", "kind": "Eviction",
+        "metadata": {"namespace": namespace, "name": name}})
+}
+
+fn taint(key: &str, effect: &str) -> Value {
+    json!([{"op": "add", "path": "/spec/taints/-",
+        "value": {"key": key, "value": "x", "effect": effect}}])
+}
+
+fn event(scene: &Scene, host: &str, about: &str, name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Event",
+        "metadata": {"namespace": "default", "name": name},
+        "involvedObject": {"apiVersion": "v1", "kind": "Node", "name": about, "uid": about},
+        "source": {"component": NAME, "host": host},
+        "reason": "SpotInterruption", "message": scene.ours, "type": "Normal", "count": 1,
+    })
+}
+
+/// Nodes: other ones, and what is not ours on our own.
+pub(crate) fn of_nodes(scene: &Scene) -> Vec<Misuse> {
+    let (ours, other) = (node(scene.ours), node(scene.other));
+    let cordon = json!({"spec": {"unschedulable": true}});
+    let memory = json!({"metadata": {"annotations": {"spot-interrupt-handler/memory": "{}"}}});
+    let own = "the handler changes only the node that its token is bound to";
+    let labels = "of a node's labels the handler changes only the one for load balancers";
+    let value = "with its own value only";
+    let taints = "of a node's taints the handler changes only";
+    let annotations = "of a node's annotations the handler changes only its own memory";
+    let spec = "the handler changes only its taints and whether it is schedulable";
+    let load_balancers = "node.kubernetes.io/exclude-from-external-load-balancers";
+    let labelled = |key: &str, value: Value| json!({"metadata": {"labels": {key: value}}});
+    vec![
+        Misuse::merge("cordons another node", &other, cordon).by(own),
+        Misuse::merge("has another node forget", &other, memory).by(own),
+        Misuse::json_patch(
+            "taints another node under our key",
+            &other,
+            taint("spot-interrupt-handler/interruption", "NoSchedule"),
+        )
+        .by(own),
+        Misuse::json_patch(
+            "evicts all by a taint of our own key",
+            &ours,
+            taint("spot-interrupt-handler/interruption", "NoExecute"),
+        )
+        .by(taints),
+        Misuse::json_patch(
+            "adds a foreign taint",
+            &ours,
+            taint("example.com/x", "NoSchedule"),
+        )
+        .by(taints),
+        Misuse::merge(
+            "removes others' taints",
+            &ours,
+            json!({"spec": {"taints": []}}),
+        )
+        .by(taints),
+        Misuse::merge(
+            "makes it a control plane's node",
+            &ours,
+            labelled("node-role.kubernetes.io/control-plane", "".into()),
+        )
+        .by(labels),
+        Misuse::merge(
+            "removes a foreign label",
+            &ours,
+            labelled("lifecycle", Value::Null),
+        )
+        .by(labels),
+        Misuse::merge(
+            "takes it from load balancers in another's name",
+            &ours,
+            labelled(load_balancers, "somebody".into()),
+        )
+        .by(value),
+        Misuse::merge(
+            "adds a foreign annotation",
+            &ours,
+            json!({"metadata": {"annotations": {"example.com/x": "y"}}}),
+        )
+        .by(annotations),
+        Misuse::merge(
+            "keeps it from being deleted",
+            &ours,
+            json!({"metadata": {"finalizers": ["example.com/x"]}}),
+        )
+        .by(spec),
+        Misuse::merge(
+            "has it deleted with something else",
+            &ours,
+            json!({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap",
+                "name": "x", "uid": "x"}]}}),
+        )
+        .by(spec),
+        Misuse::merge(
+            "changes its status",
+            format!("{ours}/status"),
+            json!({"status": {"capacity": {"cpu": "1000"}}}),
+        ),
+        Misuse::delete("deletes our node", &ours),
+        Misuse::delete("deletes another node", &other),
+        Misuse::delete("deletes all nodes", "/api/v1/nodes"),
+        Misuse::create(
+            "makes a node",
+            "/api/v1/nodes",
+            json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "made-up"}}),
+        ),
+        Misuse::get("lists the nodes", "/api/v1/nodes"),
+        Misuse::get(
+            "reads a kubelet's figures",
+            format!("{other}/proxy/stats/summary"),
+        ),
+    ]
+}
+
+/// What the node's identity is not lent for.
+pub(crate) fn in_others_names(scene: &Scene) -> Vec<Misuse> {
+    let (ours, other) = (node(scene.ours), node(scene.other));
+    let us = scene.ours;
+    let cordon = json!({"spec": {"unschedulable": true}});
+    let pods = "/api/v1/pods";
+    let secrets = "/api/v1/namespaces/kube-system/secrets";
+    let selected = |node: &str| format!("{pods}?fieldSelector=spec.nodeName%3D{node}");
+    let evicted = |name| format!("{}/eviction", pod(scene.namespace, name));
+    let mut impersonates_all =
+        Misuse::get("acts as an administrator", secrets).impersonating("admin");
+    impersonates_all.groups = &["system:masters"];
+    vec![
+        impersonates_all.by("cannot impersonate"),
+        Misuse::get("acts as the controller manager", secrets)
+            .impersonating("system:kube-controller-manager")
+            .by("cannot impersonate"),
+        Misuse::get("acts as another service account", secrets)
+            .impersonating("system:serviceaccount:kube-system:default")
+            .by("cannot impersonate"),
+        Misuse::get("reads another node as that node", &other)
+            .in_name_of(scene.other)
+            .by("cannot impersonate"),
+        Misuse::get("lists another node's pods as it", selected(scene.other))
+            .in_name_of(scene.other)
+            .by("cannot impersonate"),
+        Misuse::create(
+            "evicts another node's pod as that node",
+            evicted(scene.other_pod),
+            eviction(scene.namespace, scene.other_pod),
+        )
+        .in_name_of(scene.other)
+        .by("cannot impersonate"),
+        Misuse::create(
+            "evicts another node's pod as our node",
+            evicted(scene.other_pod),
+            eviction(scene.namespace, scene.other_pod),
+        )
+        .in_name_of(us)
+        .by("can only evict pods with spec.nodeName set to itself"),
+        Misuse::get("reads another node as ours", &other)
+            .in_name_of(us)
+            .by("forbidden"),
+        Misuse::get("lists all pods as our node", pods)
+            .in_name_of(us)
+            .by("can only list/watch pods with spec.nodeName field selector"),
+        Misuse::get("watches all pods as our node", format!("{pods}?watch=true"))
+            .in_name_of(us)
+            .by("can only list/watch pods with spec.nodeName field selector"),
+        Misuse::get("lists another node's pods as ours", selected(scene.other))
+            .in_name_of(us)
+            .by("can only list/watch pods with spec.nodeName field selector"),
+        Misuse::get("reads secrets as our node", secrets)
+            .in_name_of(us)
+            .by("forbidden"),
+        Misuse::merge("cordons as our node", &ours, cordon)
+            .in_name_of(us)
+            .by("cannot impersonate"),
+        Misuse::delete(
+            "deletes a pod as our node",
+            pod(scene.namespace, scene.our_pod),
+        )
+        .in_name_of(us)
+        .by("cannot impersonate"),
+        Misuse::merge(
+            "rewrites a pod's status as our node",
+            format!("{}/status", pod(scene.namespace, scene.our_pod)),
+            json!({"status": {"phase": "Failed"}}),
+        )
+        .in_name_of(us)
+        .by("cannot impersonate"),
+        Misuse::create(
+            "has a token made as our node",
+            "/api/v1/namespaces/kube-system/serviceaccounts/default/token",
+            json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}),
+        )
+        .in_name_of(us)
+        .by("cannot impersonate"),
+    ]
+}
+
+/// Pods, as ourselves: on servers that lend the node's identity.
+pub(crate) fn of_pods(scene: &Scene) -> Vec<Misuse> {
+    let evicted = |name| format!("{}/eviction", pod(scene.namespace, name));
+    vec![
+        Misuse::get("lists all pods", "/api/v1/pods"),
+        Misuse::get("watches all pods", "/api/v1/pods?watch=true"),
+        Misuse::create(
+            "evicts another node's pod",
+            evicted(scene.other_pod),
+            eviction(scene.namespace, scene.other_pod),
+        ),
+        Misuse::create(
+            "evicts a pod of our node",
+            evicted(scene.our_pod),
+            eviction(scene.namespace, scene.our_pod),
+        ),
+        Misuse::get("reads another node", node(scene.other)),
+    ]
+}
+
+/// All the rest of a cluster.
+pub(crate) fn of_the_rest(scene: &Scene) -> Vec<Misuse> {
+    let ours = pod(scene.namespace, scene.our_pod);
+    let namespaced = |api: &str, what: &str| format!("{api}/namespaces/{}/{what}", scene.namespace);
+    let events = "the handler's events are its own";
+    vec![
+        Misuse::get("reads a pod", &ours),
+        Misuse::delete("deletes a pod", &ours),
+        Misuse::delete("deletes all pods", namespaced("/api/v1", "pods")),
+        Misuse::merge(
+            "labels a pod",
+            &ours,
+            json!({"metadata": {"labels": {"app": "x"}}}),
+        ),
+        Misuse::create(
+            "makes a pod",
+            namespaced("/api/v1", "pods"),
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"},
+                "spec": {"containers": [{"name": "x", "image": "x"}]}}),
+        ),
+        Misuse::get("runs a command in a pod", format!("{ours}/exec?command=sh")),
+        Misuse::get("reads a pod's log", format!("{ours}/log")),
+        Misuse::get("reads all secrets", "/api/v1/secrets"),
+        Misuse::get("reads all config maps", "/api/v1/configmaps"),
+        Misuse::create(
+            "has a token made",
+            "/api/v1/namespaces/kube-system/serviceaccounts/default/token",
+            json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}),
+        ),
+        Misuse::merge(
+            "gives itself rights",
+            format!("/apis/rbac.authorization.k8s.io/v1/clusterroles/{NAME}"),
+            json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]}),
+        ),
+        Misuse::delete(
+            "removes the policy that holds it",
+            format!(
+                "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/{NAME}-nodes"
+            ),
+        ),
+        Misuse::merge(
+            "runs on every node",
+            format!("/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets/{NAME}"),
+            json!({"spec": {"template": {"spec": {"nodeSelector": null}}}}),
+        ),
+        Misuse::merge(
+            "opens a budget",
+            namespaced("/apis/policy/v1", "poddisruptionbudgets/web"),
+            json!({"spec": {"minAvailable": 0}}),
+        ),
+        Misuse::create(
+            "tells of another node",
+            "/api/v1/namespaces/default/events",
+            event(scene, scene.ours, scene.other, "about-another"),
+        )
+        .by(events),
+        Misuse::create(
+            "tells in another node's name",
+            "/api/v1/namespaces/default/events",
+            event(scene, scene.other, scene.ours, "by-another"),
+        )
+        .by(events),
+        Misuse::merge(
+            "rewrites another's event",
+            format!("/api/v1/namespaces/default/events/{}", scene.other),
+            json!({"source": {"component": NAME, "host": scene.ours},
+                "involvedObject": {"name": scene.ours}}),
+        )
+        .by("the handler changes only its own events"),
+        Misuse::get("reads events", "/api/v1/events"),
+    ]
+}

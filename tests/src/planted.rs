@@ -236,8 +236,8 @@ pub const BUGS: [Bug; 30] = [
     bug(
         "a detached pod waits until its grace is cut",
         "spot-drain/src/plan/making.rs",
-        "return entry.facts.ready.then_some(latest);",
-        "return entry.facts.ready.then_some(latest + entry.facts.grace / 2);",
+        "return waits.then_some(latest);",
+        "return waits.then_some(latest + entry.facts.grace / 2);",
         2_000,
     ),
     bug(

@@ -94,7 +94,8 @@ impl Making {
 
     /// The pod is evicted, its replacement being `ready` or not. What it is at first counts.
     pub(super) fn goes(&mut self, pod: &PodFacts, ready: bool) {
-        if self.outcome.is_none() && self.is_detached(pod) {
+        let deleted = self.obstacle == Some(Obstacle::Deleted);
+        if self.outcome.is_none() && self.is_detached(pod) && !deleted {
             self.outcome = Some(if ready {
                 Replacement::First
             } else {
@@ -162,8 +163,9 @@ impl Drain {
             return None;
         }
         if making.is_detached(&entry.facts) {
-            // One that is not ready serves nobody.
-            return entry.facts.ready.then_some(latest);
+            // One that is not ready serves nobody, and where the workload is gone nobody comes.
+            let waits = entry.facts.ready && making.obstacle != Some(Obstacle::Deleted);
+            return waits.then_some(latest);
         }
         if making.patch.is_some() {
             return Some(latest);
@@ -191,6 +193,7 @@ impl Drain {
             return;
         }
         self.watch_workloads(now, shared, effects);
+        self.notice_deleted(shared);
         let candidates: Vec<Uid> = self
             .in_order()
             .filter(|e| matches!(e.state, State::Ready { .. }) && self.waits_until(e).is_some())
@@ -220,6 +223,24 @@ impl Drain {
                         annotated: entry.facts.annotated,
                     }));
                 }
+            }
+        }
+    }
+
+    /// Finds the detached pods whose workload is gone meanwhile.
+    fn notice_deleted(&mut self, shared: &Shared) {
+        for entry in self.pods.values_mut().filter(|e| e.stands_detached()) {
+            let Some(was) = entry.making.was(&entry.facts) else {
+                continue;
+            };
+            let namespace = &entry.facts.namespace;
+            let gone = match shared.workloads.of(namespace, &was.replica_set) {
+                Some(Workload::Known(set, _)) => set.uid != was.uid || set.going,
+                Some(Workload::Gone) => true,
+                Some(Workload::Unavailable(_)) | None => false,
+            };
+            if gone {
+                entry.making.obstacle = Some(Obstacle::Deleted);
             }
         }
     }
@@ -324,21 +345,15 @@ impl Drain {
             .filter_map(|e| Some((e, e.facts.detached.as_ref()?)))
             .collect();
         for (entry, was) in &standing {
-            match shared
+            let known = shared
                 .workloads
-                .of(&entry.facts.namespace, &was.replica_set)
+                .of(&entry.facts.namespace, &was.replica_set);
+            if let Some(Workload::Known(set, _)) = known
+                && set.uid == was.uid
+                && entry.making.is_released(&set.version)
             {
-                Some(Workload::Known(set, _)) if set.uid == was.uid && !set.going => {
-                    if entry.making.is_released(&set.version) {
-                        let surplus = i64::from(set.available) - i64::from(set.wanted);
-                        *spare.entry(&was.uid).or_insert(surplus) += 1;
-                    }
-                }
-                // Nothing replaces it, and nothing else would end it.
-                Some(Workload::Known(..) | Workload::Gone) => {
-                    replaced.insert(entry.facts.uid.clone());
-                }
-                Some(Workload::Unavailable(_)) | None => {}
+                let surplus = i64::from(set.available) - i64::from(set.wanted);
+                *spare.entry(&was.uid).or_insert(surplus) += 1;
             }
         }
         for (entry, was) in standing {

@@ -36,6 +36,10 @@ pub struct Loss {
     pub missing_replica_seconds: f64,
     /// For how long no endpoint of its Service was ready; `None` without a Service.
     pub seconds_without_an_endpoint: Option<f64>,
+    /// Requests of its users; `None` without traffic.
+    pub requests: Option<u64>,
+    /// Those of them that nobody answered.
+    pub failed_requests: Option<u64>,
     /// Processes that were killed before they had ended.
     pub killed: usize,
     /// Pods that were there when the machine died.

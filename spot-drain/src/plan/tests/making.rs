@@ -240,6 +240,7 @@ fn a_detached_pod_whose_set_is_gone_is_evicted_at_once() {
     let mut bench = waiting(&["a"], 2);
     let effects = bench.on(Learnt::ReplicaSetGone(set(2, 1, "40")).into());
     assert_eq!(evicted(&effects), ["a"]);
+    assert_eq!(not_first(&bench, "a"), "its workload is being deleted");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use spot_tests::{
     Result,
     control_plane::{ControlPlane, HANDLERS},
-    damage::{Loss, Meter, Town},
+    damage::{Loss, Meter, Town, Traffic},
     error::Context as _,
     handler::Flags,
     interruption::Interruption,
@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Who drains; all of them unless told
     #[arg(long, value_delimiter = ',')]
     who: Vec<Who>,
+    /// Every pod is a real HTTP server behind a proxy that lags, and a client asks
+    #[arg(long)]
+    traffic: bool,
     /// Writes the figures as JSON too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -146,13 +149,23 @@ async fn interrupted(plane: &ControlPlane, who: Who, options: &Options) -> Resul
     let notice = Duration::from_secs(options.notice);
     let town = Town::create(plane, "damage", Duration::from_secs(options.ready)).await?;
     let meter = Meter::start(&town);
+    let traffic = options.traffic.then(|| Traffic::start(&town));
     let drainer = Drainer::start(plane, who, &town, notice).await?;
     let dies = Instant::now() + notice;
     sleep_until(dies).await;
     let lost = town.die().await?;
     drainer.end()?;
     sleep_until(dies + AFTERWARDS).await;
-    let workloads = meter.stop(&town.kinds, &lost).await?;
+    let mut workloads = meter.stop(&town.kinds, &lost).await?;
+    if let Some(traffic) = traffic {
+        let served = traffic.stop().await?;
+        for loss in &mut workloads {
+            if let Some(served) = served.get(&loss.workload) {
+                loss.requests = Some(served.asked);
+                loss.failed_requests = Some(served.failed);
+            }
+        }
+    }
     town.cluster.delete().await?;
     Ok(Outcome { who, workloads })
 }
@@ -161,8 +174,13 @@ async fn interrupted(plane: &ControlPlane, who: Who, options: &Options) -> Resul
 fn table(options: &Options, outcomes: &[Outcome]) -> String {
     let mut text = format!(
         "replica-seconds missing / seconds without an endpoint / killed before they ended / lost \
-         with the machine,\nin {} s of notice and {} s after it; replacements are ready {} s after \
+         with the machine{},\nin {} s of notice and {} s after it; replacements are ready {} s after \
          they run; * where the rules forbid to make before break\n\n| workload |",
+        if options.traffic {
+            " / failed of all requests"
+        } else {
+            ""
+        },
         options.notice,
         AFTERWARDS.as_secs(),
         options.ready
@@ -212,6 +230,14 @@ fn sum(losses: &[Loss]) -> Loss {
             sum.seconds_without_an_endpoint.unwrap_or_default()
                 + one.seconds_without_an_endpoint.unwrap_or_default(),
         ),
+        requests: sum
+            .requests
+            .into_iter()
+            .chain(one.requests)
+            .reduce(|a, b| a + b),
+        failed_requests: (sum.failed_requests.into_iter())
+            .chain(one.failed_requests)
+            .reduce(|a, b| a + b),
         killed: sum.killed + one.killed,
         lost: sum.lost + one.lost,
         ..sum
@@ -220,11 +246,14 @@ fn sum(losses: &[Loss]) -> Loss {
 
 fn cell(loss: &Loss) -> String {
     let without = loss.seconds_without_an_endpoint;
+    let requests = loss.failed_requests.zip(loss.requests);
+    let requests = requests.map(|(failed, all)| format!(" / {failed} of {all}"));
     format!(
-        "{:.1} / {} / {} / {}",
+        "{:.1} / {} / {} / {}{}",
         loss.missing_replica_seconds,
         without.map_or("-".to_owned(), |seconds| format!("{seconds:.1}")),
         loss.killed,
-        loss.lost
+        loss.lost,
+        requests.unwrap_or_default()
     )
 }

@@ -144,8 +144,10 @@ impl Entry {
         }
         let why = |o: &Obstacle| Replacement::NotFirst { why: o.to_string() };
         let awaited = || self.stands_detached().then_some(Replacement::Awaited);
-        let outcome = making.outcome.clone().or_else(awaited);
-        outcome.or_else(|| making.obstacle.as_ref().map(why))
+        let obstacle = making.obstacle.as_ref();
+        let deleted = obstacle.filter(|o| **o == Obstacle::Deleted).map(why);
+        let outcome = making.outcome.clone().or(deleted).or_else(awaited);
+        outcome.or_else(|| obstacle.map(why))
     }
 }
 

@@ -7,6 +7,7 @@ use futures_util::stream::{BoxStream, StreamExt as _};
 use http::{Method, Request};
 use kube::core::WatchEvent;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::watch::{refusal, unavailable, watch_error};
@@ -18,7 +19,7 @@ use crate::plan::{Call, Detach, Reattach};
 use crate::pods::{
     BudgetChange, Change, Freshness, Listed, Pods, PodsError, ReplicaSetChange, Watched,
 };
-use crate::replacement::{ReplicaSetFacts, Workload};
+use crate::replacement::Workload;
 use crate::reply::{Reply, decode};
 
 /// The most pods in one page of a list that does not come from the cache.
@@ -150,6 +151,39 @@ impl KubePods {
         }
         let page: Page<T> = serde_json::from_slice(&raw.body).map_err(|e| e.to_string())?;
         Ok(page.into_items())
+    }
+
+    /// Watches objects that are few, and what they come to when they are seen or gone. They are read
+    /// from JSON values: one kind of stream is enough for all of them, and it is large.
+    async fn watch_few<T: DeserializeOwned + 'static, C: Send + 'static>(
+        &self,
+        resource: &'static str,
+        get: Request<Vec<u8>>,
+        seen: fn(T) -> C,
+        gone: fn(T) -> C,
+    ) -> Result<BoxStream<'static, Result<C, PodsError>>, PodsError> {
+        let read = move |object: Value| match serde_json::from_value(object) {
+            Ok(object) => Some(object),
+            Err(error) => {
+                tracing::warn!(%error, resource, "a change cannot be read");
+                None
+            }
+        };
+        let events = self.cluster.events::<Value>(resource, get).await?;
+        let changes = events.filter_map(move |event| {
+            ready(match event {
+                Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
+                    read(object).map(|object| Ok(seen(object)))
+                }
+                Ok(WatchEvent::Deleted(object)) => read(object).map(|object| Ok(gone(object))),
+                Ok(WatchEvent::Bookmark(_)) => None,
+                Ok(WatchEvent::Error(status)) => {
+                    Some(Err(watch_error(resource, &kube::Error::Api(status))))
+                }
+                Err(error) => Some(Err(error)),
+            })
+        });
+        Ok(changes.boxed())
     }
 
     /// Patches a pod, as ourselves in any case: a node may change no pod's labels.
@@ -288,14 +322,8 @@ impl Pods for KubePods {
         hashes: Vec<String>,
     ) -> Result<BoxStream<'static, Result<ReplicaSetChange, PodsError>>, PodsError> {
         let get = replacement::watch(&namespace, &hashes, WATCH);
-        let events = self.cluster.events(REPLICA_SETS, get).await?;
-        let changes = events.filter_map(|event| {
-            ready(match event {
-                Ok(event) => set_change(event),
-                Err(error) => Some(Err(error)),
-            })
-        });
-        Ok(changes.boxed())
+        let (seen, gone) = (ReplicaSetChange::Seen, ReplicaSetChange::Deleted);
+        self.watch_few(REPLICA_SETS, get, seen, gone).await
     }
 
     async fn daemon_sets(&self) -> DaemonSets {
@@ -339,14 +367,8 @@ impl Pods for KubePods {
             escape(&namespace)
         );
         let get = request(Method::GET, &path, "application/json", Vec::new());
-        let events = self.cluster.events(BUDGETS, get).await?;
-        let changes = events.filter_map(|event| {
-            ready(match event {
-                Ok(event) => budget_change(event),
-                Err(error) => Some(Err(error)),
-            })
-        });
-        Ok(changes.boxed())
+        let gone = |budget: BudgetFacts| BudgetChange::Deleted { name: budget.name };
+        self.watch_few(BUDGETS, get, BudgetChange::Seen, gone).await
     }
 
     async fn volumes(&self) -> Result<Vec<String>, PodsError> {
@@ -393,22 +415,4 @@ fn change(event: WatchEvent<PodFacts>) -> Result<Watched, PodsError> {
         }),
         WatchEvent::Error(status) => Err(watch_error(PODS, &kube::Error::Api(status))),
     }
-}
-
-fn set_change(event: WatchEvent<ReplicaSetFacts>) -> Option<Result<ReplicaSetChange, PodsError>> {
-    Some(match event {
-        WatchEvent::Added(set) | WatchEvent::Modified(set) => Ok(ReplicaSetChange::Seen(set)),
-        WatchEvent::Deleted(set) => Ok(ReplicaSetChange::Deleted(set)),
-        WatchEvent::Bookmark(_) => return None,
-        WatchEvent::Error(status) => Err(watch_error(REPLICA_SETS, &kube::Error::Api(status))),
-    })
-}
-
-fn budget_change(event: WatchEvent<BudgetFacts>) -> Option<Result<BudgetChange, PodsError>> {
-    Some(match event {
-        WatchEvent::Added(budget) | WatchEvent::Modified(budget) => Ok(BudgetChange::Seen(budget)),
-        WatchEvent::Deleted(budget) => Ok(BudgetChange::Deleted { name: budget.name }),
-        WatchEvent::Bookmark(_) => return None,
-        WatchEvent::Error(status) => Err(watch_error(BUDGETS, &kube::Error::Api(status))),
-    })
 }

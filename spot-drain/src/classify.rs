@@ -272,6 +272,31 @@ mod tests {
         assert_eq!(class("last"), in_turn(true));
         assert_eq!(class("\u{0}nonsense"), in_turn(false));
         assert_eq!(warnings(&with("\u{0}nonsense")), [Warning::Annotation]);
+        for known in ["skip", "last"] {
+            assert_eq!(warnings(&with(known)), []);
+        }
+    }
+
+    #[test]
+    fn each_class_has_a_name_of_its_own() {
+        let classes = [
+            Class::Skip(Skip::Mirror),
+            Class::Completed,
+            Class::Terminating,
+            Class::Awaited,
+            in_turn(false),
+            Class::Undecided,
+        ];
+        let names = classes.map(Class::as_str);
+        let expected = [
+            "skip",
+            "completed",
+            "terminating",
+            "awaited",
+            "evict",
+            "undecided",
+        ];
+        assert_eq!(names, expected);
     }
 
     #[test]

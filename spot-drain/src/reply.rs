@@ -327,12 +327,34 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_a_name_names_no_budget() {
+        let named = |name: &str| budget_name(&format!("The disruption budget {name} needs 3"));
+        let longest = "b".repeat(253);
+        assert_eq!(named(&longest), Some(longest.clone()));
+        assert_eq!(named("web-1.a"), Some("web-1.a".into()));
+        for none in [String::new(), longest + "b", "we\nb".into(), "wéb".into()] {
+            assert_eq!(named(&none), None);
+        }
+    }
+
+    #[test]
+    fn words_of_others_are_one_line_and_not_endless() {
+        assert_eq!(quote(" a\nb\u{7}c\n"), "a b c");
+        let fits = "é".repeat(WORDS);
+        assert_eq!(quote(&fits), fits);
+        assert_eq!(quote(&format!("{fits}é")), format!("{fits}…"));
+    }
+
+    #[test]
     fn overload_is_not_a_budget() {
         let mut storm = plain(429, "Too many requests, please try again later.\n");
         assert_eq!(decode(&storm), Reply::Overloaded { retry_after: None });
         storm.retry_after = Some(3);
         let retry_after = Some(Duration::from_secs(3));
         assert_eq!(decode(&storm), Reply::Overloaded { retry_after });
+        // Flow control names it in the answer's text only.
+        let told = json!({"kind": "Status", "details": {"retryAfterSeconds": 3}});
+        assert_eq!(decode(&raw(429, &told)), Reply::Overloaded { retry_after });
     }
 
     #[test]

@@ -14,7 +14,7 @@ use spot_tests::simulation::{Lived, Tally, live};
 const SEEDS: u64 = 2_000;
 
 /// Seeds that found bugs which were mended since, each with what it found.
-const MENDED: [(u64, &str); 7] = [
+const MENDED: [(u64, &str); 8] = [
     (
         84,
         "a remembered deadline that the machine had outlived left a drain no time",
@@ -42,6 +42,10 @@ const MENDED: [(u64, &str); 7] = [
     (
         17_343,
         "a question about rights that got no answer was asked again at once, without end",
+    ),
+    (
+        49_579,
+        "a webhook's refusal for a moment left the node open for 15 s",
     ),
 ];
 

@@ -17,8 +17,9 @@ use crate::recurring::Recurring;
 
 /// The first wait after a failure that may mend itself, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// The wait after one that somebody has to mend.
-const RETRY_REFUSED: Duration = Duration::from_secs(15);
+/// The same after one that somebody has to mend; but a server that has just started refuses what
+/// it allows a moment later.
+const RETRY_REFUSED: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
 /// How long a write waits at most for the one before it to be answered; then that is dropped.
 const TURN: Duration = Duration::from_secs(12);
@@ -255,7 +256,7 @@ impl Tries {
     {
         // Each kind of failure is a story of its own.
         let mut failing: Vec<(Discriminant<NodeError>, Recurring)> = Vec::new();
-        let mut wait = RETRY.0;
+        let (mut wait, mut refused) = (RETRY.0, RETRY_REFUSED.0);
         let written = loop {
             let turn = match &self.turn {
                 None => None,
@@ -287,11 +288,13 @@ impl Tries {
                     self.say.say(instead());
                 }
             }
-            let mut pause = RETRY_REFUSED;
-            if transient {
-                pause = wait;
-                wait = (wait * 2).min(RETRY.1);
-            }
+            let (next, longest) = if transient {
+                (&mut wait, RETRY.1)
+            } else {
+                (&mut refused, RETRY_REFUSED.1)
+            };
+            let pause = *next;
+            *next = (pause * 2).min(longest);
             tokio::select! {
                 biased;
                 _ = &mut self.stopped => return,

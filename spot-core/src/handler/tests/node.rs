@@ -83,6 +83,21 @@ async fn a_quarantine_is_given_up_when_the_node_turns_out_to_be_another_machines
     assert_eq!(rig.node.count("quarantine"), before);
 }
 
+/// Found by seed 49579 of the simulation: a webhook's refusal for a moment left the node open for
+/// most of its time.
+#[tokio::test(start_paused = true)]
+async fn a_quarantine_that_is_refused_is_tried_again_soon_and_then_seldom() {
+    let refused = (0..9).map(|_| forbidden());
+    let mut rig = Rig::new(Node::default().quarantining(refused));
+    rig.interrupt();
+    rig.event(|o| is_quarantined(o, Phase::Draining)).await;
+    let times = rig.node.times("quarantine Draining");
+    let pauses: Vec<Duration> = times.windows(2).map(|t| t[1] - t[0]).collect();
+    assert_eq!(pauses[..2], [Duration::from_millis(500), secs(1)]);
+    assert!(pauses.is_sorted(), "{pauses:?}");
+    assert_eq!(pauses[pauses.len() - 2..], [secs(15); 2]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_permission_to_read_the_node_the_drain_goes_on_unverified() {
     let mut rig = Rig::new(Node::default().recalling((0..1000).map(|_| forbidden())));

@@ -125,7 +125,12 @@ fn a_cordon_of_ours_stays_ours_through_every_phase() {
 
 #[test]
 fn a_memory_of_another_version_is_left_alone_with_all_that_it_may_stand_for() {
-    for text in [r#"{"v":2,"what":"ever"}"#, "not JSON", r#"{"v":1}"#] {
+    let newer = quarantined(&node(&json!({})), &drains());
+    let newer = newer["metadata"]["annotations"][MEMORY_ANNOTATION]
+        .as_str()
+        .unwrap();
+    let newer = newer.replace(r#""v":1"#, r#""v":2"#);
+    for text in [&newer, r#"{"v":2,"what":"ever"}"#, "not JSON", r#"{"v":1}"#] {
         let before = with_annotation(node(&json!({"taints": [foreign_taint()]})), text);
         let after = quarantined(&before, &drains());
         assert_eq!(after["metadata"]["annotations"][MEMORY_ANNOTATION], text);

@@ -108,7 +108,9 @@ impl Cluster {
         let get = request(Method::GET, &path, "application/json", Vec::new());
         let raw = self.call(get).await?;
         match raw.status {
+            // By way of a JSON value, as what is watched: it need not be read in two ways.
             200 => serde_json::from_slice(&raw.body)
+                .and_then(serde_json::from_value)
                 .map(Some)
                 .map_err(|_| unexpected(&raw)),
             404 if Status::of(&raw).is_not_found() => Ok(None),

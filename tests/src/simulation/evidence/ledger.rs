@@ -133,14 +133,15 @@ impl Pod {
 
     /// Whether it serves at a moment.
     pub(in crate::simulation) fn serves(&self, at: Duration) -> bool {
-        self.history.at(at).is_some_and(|state| {
-            let conditions = state["status"]["conditions"].as_array();
-            let ready = |all: &Vec<Value>| {
-                all.iter()
-                    .any(|c| c["type"] == "Ready" && c["status"] == "True")
-            };
-            state["metadata"]["deletionTimestamp"].is_null() && conditions.is_some_and(ready)
-        })
+        let state = self.history.at(at);
+        state.is_some_and(|state| stays(state) && is_ready(state))
+    }
+
+    /// Whether it served as long as it stayed, up to a moment at which its end may have begun.
+    pub(in crate::simulation) fn served_until(&self, at: Duration) -> bool {
+        let states = self.history.states.iter().rev();
+        let mut staying = states.filter(|(when, state)| *when <= at && stays(state));
+        staying.next().is_some_and(|(_, state)| is_ready(state))
     }
 
     /// Its own grace.
@@ -185,6 +186,16 @@ impl Pod {
             )
         })
     }
+}
+
+fn stays(pod: &Value) -> bool {
+    pod["metadata"]["deletionTimestamp"].is_null()
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|c| c["type"] == "Ready" && c["status"] == "True")
 }
 
 /// Whether a pod says that it is detached.

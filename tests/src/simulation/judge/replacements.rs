@@ -1,6 +1,6 @@
 //! P14, and the rest of what make before break promises.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use spot_core::observer::Occurrence;
 
@@ -51,19 +51,21 @@ fn left_behind(case: Case<'_>, verdict: &mut Verdict) {
 
 /// Nobody goes before another serves while there is time, nor later than its grace needs.
 fn evictions(case: Case<'_>, verdict: &mut Verdict) {
-    let plain = case.plot.outages.is_empty()
-        && case.plot.deeds.is_empty()
-        && case.plot.machines.len() == 1
-        && case.plot.denied.is_none()
-        && case.machine.kills.is_empty()
+    // Nobody else takes pods away.
+    let alone = case.plot.machines.len() == 1
+        && !case.plot.deeds.iter().any(|(_, deed)| deed.is_about_pods())
         && case.machine.kubelet.is_none()
-        && case.machine.suspend.is_none()
         && case.machine.tells_true_time();
+    // And nothing keeps it from being in time.
+    let plain =
+        case.plot.outages.is_empty() && case.plot.denied.is_none() && case.machine.kills.is_empty();
     let due = case.machine.announced.iter().filter_map(|a| a.due).min();
-    let Some(due) = due.filter(|_| plain) else {
+    let Some(due) = due.filter(|_| alone) else {
         return;
     };
-    let mut tried = std::collections::BTreeSet::new();
+    let mut tried = BTreeSet::new();
+    // Workloads of which one was refused: the others wait behind it.
+    let mut held = BTreeSet::new();
     for request in &case.evidence.requests {
         let ours = who(request).is_some_and(|who| who.machine == case.index);
         if !ours || request.call() != Call::Evict {
@@ -81,20 +83,24 @@ fn evictions(case: Case<'_>, verdict: &mut Verdict) {
         let Some(pod) = case.evidence.ledger.pods.get(&uid) else {
             continue;
         };
+        if !request.succeeded() {
+            held.insert((pod.namespace(), pod.app()));
+        }
         let detached = pod.detached().filter(|then| *then <= at);
         let Some(then) = detached.filter(|_| tried.insert(uid.clone())) else {
             continue;
         };
         let there_was_time = at + pod.grace() + VAGUE < due;
         let before = at.saturating_sub(Duration::from_nanos(1));
-        let served = pod.serves(before) && pod.serves(at);
+        let served = pod.serves(before) && pod.served_until(at);
         if there_was_time && served && request.succeeded() {
             let enough = others(case, pod, before) >= wanted(case, pod);
             verdict.check("before another serves", at, enough, || {
                 format!("{} is evicted and nobody serves in its place", pod.key)
             });
         }
-        let fitted = then + pod.grace() + VAGUE < due;
+        let free = plain && !held.contains(&(pod.namespace(), pod.app()));
+        let fitted = free && then + pod.grace() + VAGUE < due;
         verdict.check("late for its grace", at, !fitted || grace.is_none(), || {
             format!(
                 "{} waited until its grace of {:?} was cut",

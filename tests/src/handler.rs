@@ -202,6 +202,19 @@ impl Handler {
             .map(drop)
     }
 
+    /// The port on which it serves health, once it says so. With `--listen 127.0.0.1:0` it chose
+    /// that itself, and nobody else can have been faster.
+    ///
+    /// # Errors
+    /// When it ends before, or listens nowhere.
+    pub async fn port(&self) -> Result<u16> {
+        let listens = |line: &Value| line["listen"].is_string();
+        let line = self.wait_for_log("where it listens", UP, listens).await?;
+        let port = line["listen"].as_str().and_then(|at| at.rsplit(':').next());
+        port.and_then(|port| port.parse().ok())
+            .ok_or_else(|| Error::Usage(format!("no port in {line}")))
+    }
+
     /// Waits for a line of its log that is as wanted.
     ///
     /// # Errors

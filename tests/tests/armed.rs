@@ -2,7 +2,11 @@
 //! within an interval, named with what mends it, and cleared when it is mended. Name resolution and
 //! certificates are broken in `self_check.rs`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU16, Ordering::Relaxed},
+    time::Duration,
+};
 
 use jiff::SignedDuration;
 use serde_json::json;
@@ -15,7 +19,7 @@ use spot_tests::{
     error::Context as _,
     handler::{Flags, Handler},
     metadata_sim::MetadataSim,
-    plain_http, ports, rbac,
+    plain_http, rbac,
     scratch::Scratch,
     wait::wait_until,
 };
@@ -32,7 +36,8 @@ struct Stage {
     metadata: MetadataSim,
     user: String,
     scratch: Scratch,
-    port: u16,
+    /// Where the last handler serves health.
+    port: AtomicU16,
 }
 
 impl Stage {
@@ -45,7 +50,7 @@ impl Stage {
         let stage = Self {
             user: plane.take_plain_user()?,
             scratch: Scratch::new("armed")?,
-            port: ports::free_port()?,
+            port: AtomicU16::new(0),
             metadata: MetadataSim::of(&node.instance_id)?,
             plane,
             cluster,
@@ -99,14 +104,16 @@ impl Stage {
         std::fs::write(&file, kubeconfig.to_string()).context("write the kubeconfig")?;
         let flags = Flags::run(&self.node.name, &file, &self.metadata.url)
             .with("--self-check-interval", INTERVAL)
-            .with("--listen", &format!("127.0.0.1:{}", self.port));
-        Handler::start(&flags).await
+            .with("--listen", "127.0.0.1:0");
+        let handler = Handler::start(&flags).await?;
+        self.port.store(handler.port().await?, Relaxed);
+        Ok(handler)
     }
 
     /// Waits until health answers so, with these words.
     async fn health(&self, status: u16, words: &[&str]) -> Result<()> {
         wait_until(format!("health {status} {words:?}"), A_WHILE, async || {
-            match plain_http::request(self.port, "GET", "/readyz", &[]).await {
+            match plain_http::request(self.port.load(Relaxed), "GET", "/readyz", &[]).await {
                 Ok((now, body)) if now == status && words.iter().all(|w| body.contains(w)) => {
                     Ok(())
                 }

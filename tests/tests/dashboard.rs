@@ -94,11 +94,7 @@ async fn the_page_of_metrics_passes_promtool_after_a_drain() -> Result<()> {
     handler
         .wait_for_log("the end of the drain", A_WHILE, finished)
         .await?;
-    let lines = handler.log_lines();
-    let listening = lines.iter().find_map(|line| line["listen"].as_str());
-    let port = listening.and_then(|address| address.rsplit(':').next()?.parse().ok());
-    let port = port.ok_or_else(|| Error::Tool("it does not say where it listens".into()))?;
-
+    let port = handler.port().await?;
     let (status, page) = request(port, "GET", "/metrics", &[])
         .await
         .context("ask for it")?;

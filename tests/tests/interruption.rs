@@ -400,9 +400,7 @@ mod wrong {
         let (plane, cluster, node) = one_node("identity", spec).await?;
         let web = Workload::new("web", 1);
         cluster.deploy_on(&node, &web).await?;
-        let port = spot_tests::ports::free_port()?;
-        let listen = format!("127.0.0.1:{port}");
-        let with = |flags: Flags| flags.with("--listen", &listen);
+        let with = |flags: Flags| flags.with("--listen", "127.0.0.1:0");
         let notice = Interruption::announce(plane, &node, SOON, secs(20), with).await?;
         let refused = |line: &Value| {
             let error = line["error"].as_str().unwrap_or_default();
@@ -417,6 +415,7 @@ mod wrong {
             .handler
             .wait_for_log("the notice", A_WHILE, seen)
             .await?;
+        let port = notice.handler.port().await?;
         let ready = plain_http::request(port, "GET", "/readyz", &[])
             .await
             .unwrap();

@@ -41,6 +41,15 @@ impl Identity {
         }
     }
 
+    /// The same of what is only read, for an error that names it.
+    pub(super) fn reading(&self, node: Option<&str>, verb: &'static str) -> &'static str {
+        match (self, node, verb) {
+            (Self::Node, Some(_), "get") => "impersonate-on:associated-node:get",
+            (Self::Node, Some(_), "list") => "impersonate-on:associated-node:list",
+            _ => verb,
+        }
+    }
+
     /// What gives the right to do `verbs` with a node or its pods.
     pub(super) fn grant(&self, verbs: &[&str], resource: &str) -> String {
         let prefix = match self {

@@ -95,7 +95,7 @@ impl KubeNode {
         let raw = self.cluster.call(get).await;
         let raw = raw.map_err(unavailable)?;
         if raw.status != 200 {
-            return Err(self.refusal("get", &raw));
+            return Err(self.refusal(identity.reading(Some(&self.name), "get"), &raw));
         }
         let node = node_of(&raw)?;
         let verified = self.identify(&node, instance)?;

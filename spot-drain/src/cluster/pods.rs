@@ -129,10 +129,12 @@ impl KubePods {
             .call(self.ask(get))
             .await
             .map_err(unavailable)?;
-        match raw.status {
-            200 => serde_json::from_slice(&raw.body).map_err(unavailable),
-            _ => Err(refusal(verb, resource, &raw)),
+        if raw.status == 200 {
+            return serde_json::from_slice(&raw.body).map_err(unavailable);
         }
+        let identity = &self.cluster.identity;
+        let verb = identity.reading(self.node.as_deref(), verb);
+        Err(refusal(verb, resource, &raw))
     }
 
     /// Lists what is not the node's, from the API server's cache.

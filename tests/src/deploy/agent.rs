@@ -77,6 +77,11 @@ impl Agent {
         .await
     }
 
+    /// A client configuration with the token.
+    pub fn config(&self) -> Config {
+        self.config.clone()
+    }
+
     /// A client with the token.
     ///
     /// # Errors

@@ -127,6 +127,24 @@ async fn run(tool: Tool, arguments: Vec<OsString>) -> Result<Output> {
     done.map_err(|error| Error::Tool(format!("{}: {error}", tool.name())))?
 }
 
+/// Helm as an operator calls it, in the namespace that the plain manifests have, on the cluster of a
+/// kubeconfig.
+///
+/// # Errors
+/// When Helm refuses; with its words.
+pub async fn helm(kubeconfig: &Path, command: &str, more: &[&str]) -> Result<String> {
+    let mut arguments: Vec<OsString> = ["--namespace", NAMESPACE, "--kubeconfig"]
+        .map(OsString::from)
+        .into();
+    arguments.push(kubeconfig.into());
+    arguments.extend([command.into(), NAME.into()]);
+    arguments.extend(more.iter().map(OsString::from));
+    if command != "uninstall" {
+        arguments.push(dir().into());
+    }
+    succeeded(command, &run(Tool::Helm, arguments).await?)
+}
+
 /// `helm lint`, strictly, with a file of values.
 ///
 /// # Errors

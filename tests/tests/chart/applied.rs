@@ -2,11 +2,16 @@
 
 use std::{path::Path, time::Duration};
 
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{Api, api::PostParams};
+use kube::{
+    Api,
+    api::{Patch, PatchParams, PostParams},
+};
 use serde_json::json;
 use spot_tests::{
     Result,
+    cluster::Cluster,
     control_plane::ControlPlane,
     deploy::{
         self, Manifests,
@@ -119,5 +124,43 @@ async fn a_field_that_kubernetes_does_not_know_is_found() -> Result<()> {
     let said = chart::conforms(&file, Path::new(scratch.path())).await;
     let said = said.unwrap_err().to_string();
     assert!(said.contains("readOnlyRootFileSystem"), "{said}");
+    Ok(())
+}
+
+/// Its pods are let in where the Pod Security Standard *restricted* is enforced.
+#[tokio::test]
+async fn its_pods_are_restricted_but_for_the_hosts_network() -> Result<()> {
+    let plane = ControlPlane::start().await?;
+    let cluster = Cluster::create(&plane.client("admin")?, "restricted").await?;
+    let name = cluster.namespace();
+    let label =
+        json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
+    let namespaces: Api<Namespace> = Api::all(cluster.client().clone());
+    let patch = Patch::Merge(&label);
+    namespaces
+        .patch(name, &PatchParams::default(), &patch)
+        .await
+        .context("label the namespace")?;
+    for file in chart::ci_values()? {
+        let objects = Render::of(chart::CURRENT).values(&file).objects().await?;
+        let set = objects.iter().find(|o| o["kind"] == "DaemonSet").unwrap();
+        let mut spec = set["spec"]["template"]["spec"].clone();
+        spec["serviceAccountName"] = "default".into();
+        let pod = json!({"metadata": {"name": "handler"}, "spec": spec});
+        let dry = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let made = cluster
+            .api::<Pod>()
+            .create(&dry, &deploy::typed(pod)?)
+            .await;
+        if file.ends_with("host-network-values.yaml") {
+            let refused = made.unwrap_err().to_string();
+            assert!(refused.contains("host namespaces"), "{refused}");
+        } else {
+            made.context(format!("{}", file.display()))?;
+        }
+    }
     Ok(())
 }

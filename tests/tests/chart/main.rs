@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod applied;
+mod guides;
+mod installed;
 mod rendered;
 mod values;

@@ -37,7 +37,7 @@ async fn the_plain_manifests_are_what_it_renders() -> Result<()> {
 }
 
 /// The options of `run`, as the binary that ships lists them.
-async fn options() -> Result<BTreeSet<String>> {
+pub(crate) async fn options() -> Result<BTreeSet<String>> {
     let binary = handler::binary().await?;
     let said = output(binary, |run| {
         run.args(["run", "--help"]);

@@ -17,6 +17,7 @@ fn every_command_of_the_guide_is_run_by_a_test() -> Result<()> {
         &stack::UPDATE,
         &nodes::LISTS,
         &nodes::APPLICATION,
+        &nodes::HANDLER,
         &stack::CLEAN_UP,
         &stack::END,
     ]

@@ -20,12 +20,32 @@ pub(crate) const LISTS: [&str; 4] = [
     "pods-on-spot",
     "plugin-lists",
 ];
+pub(crate) const HANDLER: [&str; 5] = [
+    "name-image",
+    "deploy-handler",
+    "handler-pods",
+    "handler-events",
+    "delete-handler",
+];
 pub(crate) const APPLICATION: [&str; 4] = [
     "deploy-application",
     "plugin-check",
     "application-address",
     "delete-application",
 ];
+
+/// The image that the DaemonSet runs.
+const IMAGE: &str = "kubectl --namespace kube-system get daemonset spot-interrupt-handler \
+    --output jsonpath='{.spec.template.spec.containers[0].image}'";
+/// What is left of what the guide makes in a cluster.
+const LEFT: &str = "\
+kubectl get deployments,poddisruptionbudgets --output=name
+kubectl get --ignore-not-found --output=name clusterrole/spot-interrupt-handler \
+    clusterrolebinding/spot-interrupt-handler \
+    validatingadmissionpolicy/spot-interrupt-handler-nodes \
+    validatingadmissionpolicy/spot-interrupt-handler-events
+kubectl --namespace kube-system get --ignore-not-found --output=name \
+    daemonset/spot-interrupt-handler serviceaccount/spot-interrupt-handler";
 
 #[tokio::test]
 async fn nodes_and_pods_are_listed_and_the_application_comes_and_goes() -> Result<()> {
@@ -52,11 +72,10 @@ async fn nodes_and_pods_are_listed_and_the_application_comes_and_goes() -> Resul
             "plugin-json",
             "kubectl spot check --output json || test $? = 1",
         )
-        .blocks(&["delete-application"])?
-        .own(
-            "left",
-            "kubectl get deployments,poddisruptionbudgets --output=name",
-        )
+        .blocks(&HANDLER[..4])?
+        .own("image", IMAGE)
+        .blocks(&["delete-application", "delete-handler"])?
+        .own("left", LEFT)
         .run()
         .await?;
 
@@ -96,6 +115,13 @@ async fn nodes_and_pods_are_listed_and_the_application_comes_and_goes() -> Resul
     of_kubectl.sort_unstable();
     assert_eq!(of_plugin, of_kubectl);
     the_plugin_says_what_is_there(&printed, [&spot_1, &spot_2], &on_demand)?;
+    let handlers = printed.by("handler-pods");
+    let of_handlers: Vec<_> = handlers.lines().map(words).collect();
+    let mut on: Vec<_> = of_handlers.iter().map(|pod| pod[6].as_str()).collect();
+    on.sort_unstable();
+    assert_eq!(on, [&spot_1, &spot_2], "{handlers}");
+    let image = "registry.example/spot-interrupt-handler:0.1.0";
+    assert_eq!(printed.by("image"), image);
     assert_eq!(printed.by("left"), "");
     cluster.delete().await
 }

@@ -2,13 +2,17 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use kube::{Api, api::ListParams};
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams},
+};
 use spot_core::notice::InstanceAction;
 use spot_imds::sim::Announcement;
 use spot_tests::{
     Result,
     cluster::{Cluster, Node, NodeSpec, Workload},
-    deploy::{Manifests, NAME, installed::Installed},
+    deploy::{Manifests, NAME, NAMESPACE, installed::Installed},
     handler::Handler,
     metadata_sim::MetadataSim,
     plain_http,
@@ -18,17 +22,11 @@ use spot_tests::{
 /// Loose: the machine may be busy with other tests.
 const A_WHILE: Duration = Duration::from_secs(60);
 
-/// The port that a handler says it listens on.
-fn port(handler: &Handler) -> u16 {
-    let lines = handler.log_lines();
-    let listen = lines.iter().find_map(|line| line["listen"].as_str());
-    listen.unwrap().rsplit(':').next().unwrap().parse().unwrap()
-}
-
 /// Waits until the handler is ready: all links are proven then, by dry runs.
 async fn is_armed(handler: &Handler) -> Result<()> {
+    let port = handler.port().await?;
     wait_until("the handler is ready", A_WHILE, async || {
-        let answer = plain_http::request(port(handler), "GET", "/readyz", &[]).await;
+        let answer = plain_http::request(port, "GET", "/readyz", &[]).await;
         match answer.map_err(|error| error.to_string())? {
             (200, _) => Ok(()),
             (status, body) => Err(format!("{status} {body}")),
@@ -42,6 +40,19 @@ async fn spot_node(installed: &Installed, name: &str) -> Result<(Cluster, Node)>
     let node = cluster.add_node(&NodeSpec::spot("spot-1")).await?;
     cluster.add_node(&NodeSpec::on_demand("other")).await?;
     Ok((cluster, node))
+}
+
+/// Waits for an event about a node.
+async fn told(installed: &Installed, node: &Node, reason: &str) -> Result<()> {
+    let events: Api<Event> = Api::namespaced(installed.admin()?, "default");
+    let chosen = ListParams::default().fields(&format!("involvedObject.name={}", node.name));
+    wait_until(format!("the event {reason}"), A_WHILE, async || {
+        let events = events.list(&chosen).await.map_err(|e| e.to_string())?;
+        let reasons: Vec<_> = events.items.into_iter().filter_map(|e| e.reason).collect();
+        let done = reasons.iter().any(|said| said == reason);
+        done.then_some(()).ok_or_else(|| format!("{reasons:?}"))
+    })
+    .await
 }
 
 async fn drains(manifests: Manifests) -> Result<()> {
@@ -76,20 +87,22 @@ async fn drains(manifests: Manifests) -> Result<()> {
         keys.contains("spot-interrupt-handler/interruption"),
         "{keys:?}"
     );
-    let events: Api<k8s_openapi::api::core::v1::Event> =
-        Api::namespaced(installed.admin()?, "default");
-    wait_until("the drain's outcome as an event", A_WHILE, async || {
-        let chosen = ListParams::default().fields(&format!("involvedObject.name={}", node.name));
-        let events = events.list(&chosen).await.map_err(|e| e.to_string())?;
-        let reasons: Vec<_> = events.items.into_iter().filter_map(|e| e.reason).collect();
-        let done = reasons.iter().any(|reason| reason == "CordonAndDrain");
-        done.then_some(()).ok_or_else(|| format!("{reasons:?}"))
-    })
-    .await?;
+    told(installed, &node, "CordonAndDrain").await?;
     let requests = installed.plane.audit().since(mark)?.into_iter();
     let refused = requests.filter(|r| r.code == 403 && r.bound_to.as_deref() == Some(&*node.name));
     let refused: Vec<_> = refused.collect();
     assert!(refused.is_empty(), "{refused:?}");
+
+    // The machine goes, and all that is on it: what became of it can still be read.
+    handler.process().kill()?;
+    let at_once = DeleteParams::default().grace_period(0);
+    let pods: Api<Pod> = Api::namespaced(installed.admin()?, NAMESPACE);
+    let name = agent.pod.metadata.name.as_deref().unwrap();
+    cluster.nodes().delete(&node.name, &at_once).await.unwrap();
+    // It may have been collected as another's by now.
+    let _ = pods.delete(name, &at_once).await;
+    assert!(pods.get_opt(name).await.unwrap().is_none());
+    told(installed, &node, "CordonAndDrain").await?;
     cluster.delete().await
 }
 

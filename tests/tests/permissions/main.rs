@@ -5,5 +5,6 @@
 
 mod drains;
 mod misuses;
+mod proofs;
 mod rules;
 mod stolen;

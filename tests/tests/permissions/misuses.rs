@@ -75,6 +75,13 @@ impl Misuse {
         Self { content, ..change }
     }
 
+    fn apply(what: &'static str, path: impl Into<String>, body: Value) -> Self {
+        let path = format!("{}?fieldManager=thief&force=true", path.into());
+        let apply = Self::merge(what, path, body);
+        let content = "application/apply-patch+yaml";
+        Self { content, ..apply }
+    }
+
     fn impersonating(mut self, user: impl Into<String>) -> Self {
         self.user = Some(user.into());
         self
@@ -120,10 +127,15 @@ fn event(scene: &Scene, host: &str, about: &str, name: &str) -> Value {
 
 /// Nodes: other ones, and what is not ours on our own.
 pub(crate) fn of_nodes(scene: &Scene) -> Vec<Misuse> {
+    [changes(scene), whole(scene)].concat()
+}
+
+const OWN: &str = "the handler changes only the node that its token is bound to";
+
+fn changes(scene: &Scene) -> Vec<Misuse> {
     let (ours, other) = (node(scene.ours), node(scene.other));
     let cordon = json!({"spec": {"unschedulable": true}});
     let memory = json!({"metadata": {"annotations": {"spot-interrupt-handler/memory": "{}"}}});
-    let own = "the handler changes only the node that its token is bound to";
     let labels = "of a node's labels the handler changes only the one for load balancers";
     let value = "with its own value only";
     let taints = "of a node's taints the handler changes only";
@@ -132,14 +144,14 @@ pub(crate) fn of_nodes(scene: &Scene) -> Vec<Misuse> {
     let load_balancers = "node.kubernetes.io/exclude-from-external-load-balancers";
     let labelled = |key: &str, value: Value| json!({"metadata": {"labels": {key: value}}});
     vec![
-        Misuse::merge("cordons another node", &other, cordon).by(own),
-        Misuse::merge("has another node forget", &other, memory).by(own),
+        Misuse::merge("cordons another node", &other, cordon).by(OWN),
+        Misuse::merge("has another node forget", &other, memory).by(OWN),
         Misuse::json_patch(
             "taints another node under our key",
             &other,
             taint("spot-interrupt-handler/interruption", "NoSchedule"),
         )
-        .by(own),
+        .by(OWN),
         Misuse::json_patch(
             "evicts all by a taint of our own key",
             &ours,
@@ -200,6 +212,13 @@ pub(crate) fn of_nodes(scene: &Scene) -> Vec<Misuse> {
             format!("{ours}/status"),
             json!({"status": {"capacity": {"cpu": "1000"}}}),
         ),
+    ]
+}
+
+/// Nodes as a whole: made, deleted, listed.
+fn whole(scene: &Scene) -> Vec<Misuse> {
+    let (ours, other) = (node(scene.ours), node(scene.other));
+    vec![
         Misuse::delete("deletes our node", &ours),
         Misuse::delete("deletes another node", &other),
         Misuse::delete("deletes all nodes", "/api/v1/nodes"),
@@ -208,6 +227,19 @@ pub(crate) fn of_nodes(scene: &Scene) -> Vec<Misuse> {
             "/api/v1/nodes",
             json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "made-up"}}),
         ),
+        Misuse::apply(
+            "makes a node by applying it",
+            node("made-up"),
+            json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "made-up"}}),
+        )
+        .by("handler"),
+        Misuse::apply(
+            "takes over another node by applying it",
+            &other,
+            json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": scene.other},
+                "spec": {"unschedulable": true}}),
+        )
+        .by(OWN),
         Misuse::get("lists the nodes", "/api/v1/nodes"),
         Misuse::get(
             "reads a kubelet's figures",

@@ -117,7 +117,9 @@ impl Theft {
         let scene = self.scene();
         let all = [misuses::of_nodes(&scene), misuses::of_the_rest(&scene)].concat();
         let dry = |mut misuse: Misuse| {
-            misuse.path.push_str("?dryRun=All");
+            let more = if misuse.path.contains('?') { "&" } else { "?" };
+            misuse.path.push_str(more);
+            misuse.path.push_str("dryRun=All");
             misuse
         };
         let by_a_policy = |misuse: &Misuse| misuse.refused.contains("the handler");

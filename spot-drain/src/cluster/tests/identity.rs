@@ -130,6 +130,25 @@ async fn a_right_that_is_missing_is_named_as_it_is_granted() {
 }
 
 #[tokio::test]
+async fn an_error_names_the_right_that_was_missing() {
+    let refused = || says(403, &json!({"kind": "Status", "reason": "Forbidden"}));
+    let wire = Wire::new([refused()]);
+    let pods = wire.cluster().impersonating_nodes().pods("spot-0");
+    let error = pods.list(Freshness::Any).await.unwrap_err();
+    assert_eq!(
+        error.remedy(),
+        "grant impersonate-on:associated-node:list on pods to the handler's account"
+    );
+    let wire = Wire::new([refused()]);
+    let pods = wire.cluster().pods("spot-0");
+    let error = pods.list(Freshness::Any).await.unwrap_err();
+    assert_eq!(
+        error.remedy(),
+        "grant list on pods to the handler's account"
+    );
+}
+
+#[tokio::test]
 async fn unless_told_nobody_is_impersonated() {
     let wire = Wire::new([empty()]);
     let pods = wire.cluster().pods("spot-0");

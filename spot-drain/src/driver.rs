@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use crate::budget::Budgets;
 use crate::classify::DaemonSets;
 use crate::feed::{feed_budgets, feed_from, feed_replica_sets, words};
-use crate::observer::{DrainObserver, Removal};
+use crate::observer::{Change, DrainObserver, Removal};
 use crate::plan::{Call, Effect, Input, Learnt, Plan, Settings};
 use crate::pods::{Freshness, Pods};
 use crate::replacement::{MakeBeforeBreak, Workload};
@@ -217,6 +217,9 @@ impl Run {
         self.calls.shutdown().await;
         let mut report = self.plan.report(now);
         report.requests = self.pods.requests().saturating_sub(self.before);
+        for observer in &self.observers {
+            observer.finished(&report);
+        }
         report
     }
 
@@ -282,13 +285,18 @@ impl Run {
                 let end = self.plan.window().end();
                 let observers = self.observers.clone();
                 self.calls.spawn(async move {
-                    let removal = removal(&call).filter(|_| !observers.is_empty());
+                    let told = told(&call).filter(|_| !observers.is_empty());
                     let input = perform(call, &*pods, end).await;
-                    if let (Some((removal, call)), Some(Input::Answered { reply, .. })) =
-                        (removal, &input)
-                    {
-                        for observer in &observers {
-                            observer.answered(removal, &call, reply);
+                    for observer in &observers {
+                        match (&told, &input) {
+                            (
+                                Some(Told::Removal(removal, call)),
+                                Some(Input::Answered { reply, .. }),
+                            ) => observer.answered(*removal, call, reply),
+                            (Some(Told::Change(change)), Some(Input::Patched { reply, .. })) => {
+                                observer.patched(*change, reply);
+                            }
+                            _ => {}
                         }
                     }
                     input
@@ -307,11 +315,19 @@ async fn changed(
     Some(changed.map(|()| orders.borrow_and_update().clone()))
 }
 
-/// The call that is to make a pod go, where an effect is one.
-fn removal(effect: &Effect) -> Option<(Removal, Call)> {
+/// What observers are told of.
+enum Told {
+    Removal(Removal, Call),
+    Change(Change),
+}
+
+/// What observers are told of an effect's answer, if anything.
+fn told(effect: &Effect) -> Option<Told> {
     match effect {
-        Effect::Evict(call) => Some((Removal::Eviction, call.clone())),
-        Effect::Delete(call) => Some((Removal::Deletion, call.clone())),
+        Effect::Evict(call) => Some(Told::Removal(Removal::Eviction, call.clone())),
+        Effect::Delete(call) => Some(Told::Removal(Removal::Deletion, call.clone())),
+        Effect::Detach(_) => Some(Told::Change(Change::Detach)),
+        Effect::Reattach(_) => Some(Told::Change(Change::PutBack)),
         _ => None,
     }
 }

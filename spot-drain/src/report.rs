@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use spot_core::drainer::{DrainOutcome, DrainReport};
 
 use crate::facts::Uid;
+use crate::replacement::Detachment;
 
 /// What became of a drain.
 #[derive(Clone, Debug, Serialize)]
@@ -106,6 +107,24 @@ impl Hindrance {
     }
 }
 
+impl Replacement {
+    /// Every name that [`Replacement::as_str`] gives.
+    pub const KINDS: [&'static str; 6] =
+        ["first", "late", "awaited", "put-back", "stuck", "not-first"];
+
+    /// The name in reports and metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Late => "late",
+            Self::Awaited => "awaited",
+            Self::PutBack => "put-back",
+            Self::Stuck { .. } => "stuck",
+            Self::NotFirst { .. } => "not-first",
+        }
+    }
+}
+
 /// What became of a pod.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -130,6 +149,9 @@ pub struct PodReport {
     /// How it went with its replacement, where one was to be made first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replacement: Option<Replacement>,
+    /// What was written on it when its ReplicaSet was made to let go of it, unless it was put back.
+    #[serde(skip)]
+    pub detachment: Option<Detachment>,
     /// What keeps its object after its processes have ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub finalizers: Vec<String>,

@@ -240,11 +240,17 @@ pub(super) fn eviction(call: &Call) -> Request<Vec<u8>> {
 /// Asks whether we may do `right` with evictions of a namespace's pods, or of all where it is
 /// empty.
 pub(super) fn review(right: &str, namespace: &str) -> Request<Vec<u8>> {
+    review_of(
+        &json!({ "verb": right, "resource": "pods", "subresource": "eviction",
+        "namespace": namespace }),
+    )
+}
+
+/// Asks whether we may do what the attributes name.
+pub(super) fn review_of(attributes: &Value) -> Request<Vec<u8>> {
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-        "spec": { "resourceAttributes":
-            { "verb": right, "resource": "pods", "subresource": "eviction",
-                "namespace": namespace } },
+        "spec": { "resourceAttributes": attributes },
     });
     let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
     let body = review.to_string().into_bytes();

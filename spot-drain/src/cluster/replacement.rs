@@ -5,8 +5,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{CallError, Cluster, escape, request, unexpected};
+use crate::facts::PodFacts;
 use crate::plan::{Detach, Reattach};
-use crate::replacement::{DETACHED_ANNOTATION, HASH_LABEL, ReplicaSetFacts, Workload};
+use crate::replacement::{DETACHED_ANNOTATION, Detachment, HASH_LABEL, ReplicaSetFacts, Workload};
 use crate::reply::Status;
 
 /// The patch that detaches a pod: this very one, and with this very label. What other writers have
@@ -51,6 +52,18 @@ pub(super) fn watch(namespace: &str, hashes: &[String], seconds: u32) -> Request
     request(Method::GET, &path, "application/json", Vec::new())
 }
 
+/// The same change of any pod, as a dry run: what admission makes of it.
+pub(super) fn trial(pod: &PodFacts) -> Request<Vec<u8>> {
+    let change = json!({ "metadata": {
+        "uid": pod.uid,
+        "labels": { HASH_LABEL: null },
+        "annotations": { DETACHED_ANNOTATION: json!(Detachment::default()).to_string() },
+    }});
+    let path = format!("{}&dryRun=All", path(&pod.namespace, &pod.name));
+    let body = change.to_string().into_bytes();
+    request(Method::PATCH, &path, "application/merge-patch+json", body)
+}
+
 fn label() -> String {
     format!("/metadata/labels/{}", pointer(HASH_LABEL))
 }
@@ -65,13 +78,17 @@ fn pointer(name: &str) -> String {
 }
 
 fn patch(namespace: &str, name: &str, steps: &Value) -> Request<Vec<u8>> {
-    let path = format!(
+    let path = path(namespace, name);
+    let media = "application/json-patch+json";
+    request(Method::PATCH, &path, media, steps.to_string().into_bytes())
+}
+
+fn path(namespace: &str, name: &str) -> String {
+    format!(
         "/api/v1/namespaces/{}/pods/{}?fieldManager=spot-interrupt-handler",
         escape(namespace),
         escape(name)
-    );
-    let media = "application/json-patch+json";
-    request(Method::PATCH, &path, media, steps.to_string().into_bytes())
+    )
 }
 
 impl Cluster {

@@ -133,6 +133,11 @@ impl Entry {
         stands && waits && self.making.is_detached(&self.facts)
     }
 
+    /// What was written on it when it was detached, unless it was put back.
+    pub(super) fn detachment(&self) -> Option<&Detachment> {
+        self.making.was(&self.facts)
+    }
+
     /// How it went with its replacement.
     pub(super) fn replacement(&self) -> Option<Replacement> {
         let making = &self.making;

@@ -86,6 +86,7 @@ impl Drain {
                 _ => Vec::new(),
             },
             replacement: e.replacement(),
+            detachment: e.detachment().cloned(),
             finalizers: e.facts.finalizers.clone(),
             tries: e.tries,
             grace: e.grace.filter(|_| e.accepted.is_some()),

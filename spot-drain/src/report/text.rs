@@ -178,6 +178,7 @@ mod tests {
             last_refusal: None,
             warnings: Vec::new(),
             replacement: None,
+            detachment: None,
             finalizers: Vec::new(),
             tries: 1,
             grace: None,

@@ -56,6 +56,21 @@ async fn told(installed: &Installed, node: &Node, reason: &str) -> Result<()> {
     .await
 }
 
+/// Waits until it is said once of the workload that its three pods were replaced first.
+async fn told_of_the_workload(cluster: &Cluster) -> Result<()> {
+    let events = cluster.api::<Event>();
+    let chosen =
+        ListParams::default().fields("involvedObject.kind=ReplicaSet,reason=ReplacedFirst");
+    wait_until("the event of the workload", A_WHILE, async || {
+        let events = events.list(&chosen).await.map_err(|e| e.to_string())?;
+        let counts: Vec<_> = events.items.iter().map(|e| e.count).collect();
+        (counts == [Some(3)])
+            .then_some(())
+            .ok_or_else(|| format!("{counts:?}"))
+    })
+    .await
+}
+
 async fn drains(installed: &Installed) -> Result<()> {
     let (cluster, node) = spot_node(installed, "drained").await?;
     let web = Workload::new("web", 3);
@@ -88,6 +103,9 @@ async fn drains(installed: &Installed) -> Result<()> {
         "{keys:?}"
     );
     told(installed, &node, "CordonAndDrain").await?;
+    if installed.makes_first() {
+        told_of_the_workload(&cluster).await?;
+    }
     let requests = installed.plane.audit().since(mark)?.into_iter();
     let ours = requests.filter(|r| r.bound_to.as_deref() == Some(&*node.name));
     let ours: Vec<_> = ours.collect();

@@ -1,5 +1,6 @@
 //! Make before break, performed.
 
+use super::course::Told;
 use super::*;
 
 /// The names of pods of one Deployment, ready, in a cluster that wants as many.
@@ -103,6 +104,45 @@ async fn a_cancelled_drain_puts_its_pods_back() {
     assert_eq!(report.outcome, DrainOutcome::Cancelled);
     assert_eq!(fake.asks("put back").len(), 2);
     assert_eq!(fake.asks("evict"), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn observers_are_told_what_is_detached_put_back_and_made_first() {
+    let fake = shop(&["a"]);
+    let told = Told::default();
+    let (_order, orders) = watch::channel(held(120));
+    let ready = async {
+        tokio::time::sleep(secs(1)).await;
+        fake.counts(0);
+        fake.counts(1);
+    };
+    let drainer = switched_on(&fake).with_observer(told.clone());
+    let (report, ()) = tokio::join!(drainer.drain_by(orders), ready);
+    let was = report.pods[0].detachment.as_ref().unwrap();
+    assert_eq!((&*was.replica_set, &*was.uid.0), ("web-abc", "r"));
+    let expected = [
+        "Detach accepted",
+        "Eviction a accepted",
+        "at the end: first",
+    ];
+    assert_eq!(told.lines(), expected);
+
+    let fake = shop(&["a"]);
+    let told = Told::default();
+    let (send, orders) = watch::channel(held(120));
+    let cancels = async {
+        tokio::time::sleep(secs(5)).await;
+        send.send_modify(|order| order.cancelled = true);
+    };
+    let drainer = switched_on(&fake).with_observer(told.clone());
+    tokio::join!(drainer.clone().drain_by(orders), cancels);
+    assert!(drainer.take_back().await);
+    let expected = [
+        "Detach accepted",
+        "PutBack accepted",
+        "at the end: put-back",
+    ];
+    assert_eq!(told.lines(), expected);
 }
 
 #[tokio::test(start_paused = true)]

@@ -87,12 +87,14 @@ impl<'a> Actor<'a> {
             .map_err(|e| e.to_string())?;
         let manner = &self.stage.plot.manner;
         let cluster = Cluster::from_client(self.stage.client(&format!("{name}/{}", who.life)));
+        let mut check = cluster.self_check(name);
         let mut settings = Settings::default()
             .with_budgets(manner.budgets)
             .with_limits(manner.limits)
             .with_dry_run(manner.dry_run);
         if manner.makes_first {
             settings = settings.with_make_before_break(MakeBeforeBreak::On);
+            check = check.with_make_before_break(MakeBeforeBreak::On);
         }
         if let Some(own) = self.own_pod() {
             settings = settings.with_ourselves("kube-system", own);
@@ -102,7 +104,7 @@ impl<'a> Actor<'a> {
                 .named_source("imds", source)
                 .policy(self.machine.policy.clone())
                 .node(cluster.node(name).with_dry_run(manner.dry_run))
-                .self_check(cluster.self_check(name))
+                .self_check(check)
                 .jitter_seed(seed)
                 .clock(self.clock.clone())
                 .observer(self.stage.diary.writer(who));

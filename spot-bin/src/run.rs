@@ -165,7 +165,8 @@ pub(crate) fn compose(
         .with_dry_run(drain.dry_run);
     let check = cluster
         .self_check(&drain.node_name)
-        .with_settings(drain.quarantine());
+        .with_settings(drain.quarantine())
+        .with_make_before_break(drain.make_before_break);
     Handler::builder(drainer)
         .named_source("imds", source)
         .node(node)

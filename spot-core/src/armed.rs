@@ -36,11 +36,13 @@ pub enum Link {
     Quarantine,
     /// A pod's eviction would be taken.
     Eviction,
+    /// A pod's replacement would be made first, where that is asked for.
+    Replacement,
 }
 
 impl Link {
     /// Every link, from the notice to the pod.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Notices,
         Self::Clock,
         Self::NameResolution,
@@ -50,6 +52,7 @@ impl Link {
         Self::Identity,
         Self::Quarantine,
         Self::Eviction,
+        Self::Replacement,
     ];
 
     /// The name in logs and metrics.
@@ -64,6 +67,7 @@ impl Link {
             Self::Identity => "identity",
             Self::Quarantine => "quarantine",
             Self::Eviction => "eviction",
+            Self::Replacement => "replacement",
         }
     }
 }

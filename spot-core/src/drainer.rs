@@ -22,6 +22,8 @@ pub struct Order {
     pub kind: NoticeKind,
     /// When the machine goes; only ever comes nearer. `None`: no time is known.
     pub deadline: Option<Deadline>,
+    /// The machine's place takes nothing new: what is made elsewhere stays elsewhere.
+    pub held: bool,
     /// Stop: the notice was taken back.
     pub cancelled: bool,
 }
@@ -33,13 +35,19 @@ impl Order {
             notice: notice.id.clone(),
             kind: notice.kind,
             deadline: notice.deadline,
+            held: false,
             cancelled: false,
         }
+    }
+
+    /// The same order for a place that takes nothing new, or may.
+    #[must_use]
+    pub fn with_held(self, held: bool) -> Self {
+        Self { held, ..self }
     }
 }
 
 /// Moves the work of this machine elsewhere, in time.
-#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait Drainer: Send + Sync {
     /// Drains by the order's deadline, following its changes, and says what became of it.
@@ -50,6 +58,29 @@ pub trait Drainer: Send + Sync {
     /// # Cancel safety
     /// Dropping the future stops the work; nothing goes on in the background.
     async fn drain(&self, order: watch::Receiver<Order>) -> DrainReport;
+
+    /// Undoes what a drain has prepared and not carried out, perhaps one of an earlier process:
+    /// asked for before the machine's place takes new work again, and again until it has come to
+    /// an end. Returns whether nothing of it is left, or can be undone by trying again.
+    ///
+    /// A drainer that prepares nothing has nothing to undo.
+    ///
+    /// # Cancel safety
+    /// As of [`Drainer::drain`].
+    async fn take_back(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(any(test, feature = "mock"))]
+mockall::mock! {
+    /// A [`Drainer`] that expects calls. It has nothing to take back.
+    pub Drainer {}
+
+    #[async_trait]
+    impl Drainer for Drainer {
+        async fn drain(&self, order: watch::Receiver<Order>) -> DrainReport;
+    }
 }
 
 /// How a drain ended.

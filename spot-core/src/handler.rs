@@ -395,7 +395,7 @@ impl Driver {
         match effect {
             Effect::Recall(instance) => self.node.recall(instance),
             Effect::Quarantine(quarantine) => self.node.quarantine(quarantine),
-            Effect::Release(release) => self.node.release(release),
+            Effect::Release(release) => self.node.release(release, &self.drainer),
             Effect::Abandon => self.node.abandon(),
             Effect::StartDrain(order) => {
                 self.tell(Occurrence::DrainStarted(order.clone()));

@@ -13,6 +13,7 @@ pub use check::{CheckArgs, ClusterArgs};
 
 use crate::cluster::{Cluster, ConnectError};
 use crate::plan::{BudgetPolicy, Settings};
+use crate::replacement::MakeBeforeBreak;
 use crate::taint::{QuarantineSettings, Taint};
 
 /// Which cluster, which node, and how it is drained.
@@ -72,6 +73,21 @@ pub struct DrainArgs {
     #[arg(long, env = "DELETE_AT_GRACE", help_heading = "Drain", value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub delete_at_grace: Duration,
 
+    /// For which workloads a replacement is made, and ready, before a pod is evicted: `on` is all
+    /// that allow it but those annotated `off`, `annotated` those annotated `on`. Without a value,
+    /// `on`
+    #[arg(
+        long,
+        env = "MAKE_BEFORE_BREAK",
+        help_heading = "Drain",
+        value_name = "WHICH",
+        default_value = "off",
+        default_missing_value = "on",
+        num_args = 0..=1,
+        require_equals = true
+    )]
+    pub make_before_break: MakeBeforeBreak,
+
     /// The taint, KEY:EFFECT; its value is the kind of notice
     #[arg(long, env = "TAINT", help_heading = "Drain", default_value_t = Taint::default())]
     pub taint: Taint,
@@ -128,6 +144,7 @@ impl DrainArgs {
                 .pod_name
                 .clone()
                 .map(|name| (self.pod_namespace.clone(), name)),
+            make_before_break: self.make_before_break,
             dry_run: self.dry_run,
             ..Settings::default()
         }
@@ -193,6 +210,30 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn replacements_are_made_first_where_that_is_said() {
+        #[derive(clap::Parser)]
+        struct Program {
+            #[command(flatten)]
+            drain: DrainArgs,
+        }
+        let with = |args: &[&str]| {
+            let all = ["program", "--node-name", "spot-1"].iter().chain(args);
+            let program = <Program as clap::Parser>::try_parse_from(all);
+            program.map(|p| p.drain.settings().make_before_break)
+        };
+        let flag = |value| with(&[&format!("--make-before-break={value}")]);
+        assert_eq!(with(&[]).ok(), Some(MakeBeforeBreak::Off));
+        assert_eq!(
+            with(&["--make-before-break"]).ok(),
+            Some(MakeBeforeBreak::On)
+        );
+        assert_eq!(flag("annotated").ok(), Some(MakeBeforeBreak::Annotated));
+        assert_eq!(flag("off").ok(), Some(MakeBeforeBreak::Off));
+        let said = flag("yes").unwrap_err().to_string();
+        assert!(said.contains("off, annotated, on"), "{said}");
+    }
 
     #[test]
     fn a_self_check_is_made_every_ten_minutes_at_an_interval_or_never() {

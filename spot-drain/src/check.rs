@@ -39,6 +39,7 @@ use crate::classify::{Class, DaemonSets, classify};
 use crate::facts::{Phase, PodFacts, Uid};
 use crate::placement::{Demand, Host, Room};
 use crate::plan::{Call, Settings};
+use crate::replacement::{Deployments, MakeBeforeBreak};
 use crate::reply::Reply;
 use crate::window::Window;
 
@@ -83,6 +84,9 @@ pub struct Survey {
     /// What the API server answered to evictions that were tried as dry runs ([`evictions`]). It
     /// counts more than what budgets were seen to allow.
     pub tried: BTreeMap<Uid, Reply>,
+    /// The Deployments; only needed where replacements are made first
+    /// ([`Settings::make_before_break`]).
+    pub deployments: Deployments,
 }
 
 /// How a check is made.
@@ -201,9 +205,9 @@ impl Check {
 
 /// Checks the spot nodes of a cluster for a notice that comes at `now`. Any moment does.
 ///
-/// A workload that a replacement made beforehand would save is found here as it stands
-/// ([`Reason::BudgetClosed`], [`Reason::SoleReplica`]): findings tell the workload, so that
-/// whoever can make before they break may say so beside them.
+/// Where replacements are made first ([`Settings::make_before_break`]), a pod of which that can be
+/// done misses nobody, and a budget that is closed for want of one pod more opens: it is found as
+/// [`Reason::MadeFirst`] instead. Of the others [`Reason::NotMadeFirst`] says why.
 pub fn check(survey: &Survey, settings: &CheckSettings, now: Instant) -> Check {
     let window = Window::new(now, now + settings.notice);
     let replicas = Replicas::of(survey);
@@ -213,7 +217,7 @@ pub fn check(survey: &Survey, settings: &CheckSettings, now: Instant) -> Check {
         &survey.nodes,
         bound.map(|pod| (pod.facts.node.as_str(), &pod.demand)),
     );
-    let unknown = unknown(survey);
+    let unknown = unknown(survey, settings.drain.make_before_break);
     let mut by_node: BTreeMap<&str, Vec<&SurveyedPod>> = BTreeMap::new();
     for pod in &survey.pods {
         by_node.entry(&pod.facts.node).or_default().push(pod);
@@ -267,7 +271,7 @@ pub fn evictions(survey: &Survey, settings: &CheckSettings, now: Instant) -> Vec
         .collect()
 }
 
-fn unknown(survey: &Survey) -> Vec<String> {
+fn unknown(survey: &Survey, make_before_break: MakeBeforeBreak) -> Vec<String> {
     let budgets = match &survey.budgets {
         Budgets::Known(_) => None,
         Budgets::Unknown => Some("budgets".to_owned()),
@@ -278,7 +282,14 @@ fn unknown(survey: &Survey) -> Vec<String> {
         DaemonSets::Unknown => Some("DaemonSets".to_owned()),
         DaemonSets::Unavailable(why) => Some(format!("DaemonSets ({why})")),
     };
-    budgets.into_iter().chain(daemon_sets).collect()
+    let deployments = match &survey.deployments {
+        _ if make_before_break == MakeBeforeBreak::Off => None,
+        Deployments::Known(_) => None,
+        Deployments::Unknown => Some("Deployments".to_owned()),
+        Deployments::Unavailable(why) => Some(format!("Deployments ({why})")),
+    };
+    let all = budgets.into_iter().chain(daemon_sets);
+    all.chain(deployments).collect()
 }
 
 fn verdict(found: &[Finding], unknown: &[String]) -> Verdict {

@@ -148,6 +148,8 @@ pub fn classify(
 pub fn warnings(pod: &PodFacts) -> Vec<Warning> {
     let mut warnings = Vec::new();
     match pod.owner.as_ref().map(|o| o.kind.as_str()) {
+        // Its replacement has been made already.
+        None if pod.detached.is_some() => {}
         None => warnings.push(Warning::Unmanaged),
         Some("DaemonSet") => warnings.push(Warning::Orphan),
         Some(_) => {}

@@ -7,6 +7,7 @@ mod identity;
 mod node;
 mod patience;
 mod pods;
+mod replacement;
 mod self_check;
 mod survey;
 mod watch;

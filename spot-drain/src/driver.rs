@@ -1,5 +1,6 @@
 //! Performs a [`Plan`] against a node's pods: a [`Drainer`].
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -10,17 +11,18 @@ use futures_util::FutureExt as _;
 use spot_core::deadline::HORIZON;
 use spot_core::drainer::{DrainReport, Drainer, Order};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::budget::Budgets;
 use crate::classify::DaemonSets;
-use crate::feed::{feed, feed_budgets, words};
-use crate::observer::{DrainObserver, Removal};
+use crate::feed::{feed_budgets, feed_from, feed_replica_sets, words};
+use crate::observer::{Change, DrainObserver, Removal};
 use crate::plan::{Call, Effect, Input, Learnt, Plan, Settings};
-use crate::pods::Pods;
+use crate::pods::{Freshness, Pods};
+use crate::replacement::{MakeBeforeBreak, Workload};
 use crate::reply::Reply;
-use crate::report::Report;
+use crate::report::{PodReport, Replacement, Report};
 
 /// The pause before a feed that panicked is begun anew.
 const FEED_PAUSE: Duration = Duration::from_secs(1);
@@ -66,7 +68,9 @@ impl NodeDrainer {
         self
     }
 
-    /// Drains a node whose machine goes after `time`.
+    /// Drains a node whose machine goes after `time`. The node is taken to be cordoned: where
+    /// replacements are made first ([`Settings::make_before_break`]), they would come back to one
+    /// that is not.
     ///
     /// # Cancel safety
     /// As of [`NodeDrainer::drain`].
@@ -74,7 +78,9 @@ impl NodeDrainer {
         let now = Instant::now();
         let deadline = now + time.min(HORIZON);
         let plan = Plan::new(self.settings.clone(), Some(deadline), now);
-        self.run(plan).drain(None).await
+        let mut run = self.run(plan, Freshness::Any);
+        run.feed(Input::Cordoned);
+        run.drain(None).await
     }
 
     /// Drains as [`Drainer::drain`] does, following an order that may change, and returns the
@@ -85,16 +91,40 @@ impl NodeDrainer {
     pub async fn drain(&self, mut order: watch::Receiver<Order>) -> Report {
         let first = order.borrow_and_update().clone();
         let deadline = first.deadline.map(|d| d.instant());
-        let plan = Plan::new(self.settings.clone(), deadline, Instant::now());
-        let mut run = self.run(plan);
+        let mut settings = self.settings.clone();
+        settings.notice = Some(first.notice.to_string());
+        let plan = Plan::new(settings, deadline, Instant::now());
+        let mut run = self.run(plan, Freshness::Any);
         if first.cancelled {
             run.feed(Input::Cancelled);
+        } else if first.held {
+            run.feed(Input::Cordoned);
         }
         run.drain(Some(order)).await
     }
 
-    fn run(&self, plan: Plan) -> Run {
-        Run::new(Arc::clone(&self.pods), plan, self.observers.clone())
+    /// Puts back what an earlier drain of the node has detached and not evicted, and says whether
+    /// all of it is. Without replacements that are made first there is nothing to ask for.
+    ///
+    /// # Cancel safety
+    /// As of [`NodeDrainer::drain`].
+    async fn put_back(&self) -> bool {
+        if self.settings.make_before_break == MakeBeforeBreak::Off || self.settings.dry_run {
+            return true;
+        }
+        let mut plan = Plan::new(self.settings.clone(), None, Instant::now());
+        // Before anything is seen: it evicts nothing.
+        plan.on(Input::Cancelled, Instant::now(), &mut Vec::new());
+        // What was written a moment ago must be seen.
+        let report = self.run(plan, Freshness::Latest).drain(None).await;
+        let stands = |pod: &PodReport| pod.replacement == Some(Replacement::Awaited);
+        report.listed && !report.pods.iter().any(stands)
+    }
+
+    /// A drain that begins with a list that is no staler than this.
+    fn run(&self, plan: Plan, freshness: Freshness) -> Run {
+        let observers = self.observers.clone();
+        Run::new(Arc::clone(&self.pods), plan, freshness, observers)
     }
 }
 
@@ -102,6 +132,10 @@ impl NodeDrainer {
 impl Drainer for NodeDrainer {
     async fn drain(&self, order: watch::Receiver<Order>) -> DrainReport {
         NodeDrainer::drain(self, order).await.into()
+    }
+
+    async fn take_back(&self) -> bool {
+        self.put_back().await
     }
 }
 
@@ -116,19 +150,25 @@ struct Run {
     inputs: mpsc::Sender<Input>,
     observed: mpsc::Receiver<Input>,
     relist: watch::Sender<()>,
+    /// The watches of ReplicaSets, by namespace: another takes the place of the one before.
+    replica_sets: BTreeMap<String, AbortHandle>,
     /// Calls and the feed; all end with the run.
     calls: JoinSet<Option<Input>>,
 }
 
 impl Run {
-    fn new(pods: Arc<dyn Pods>, plan: Plan, observers: Observers) -> Self {
+    fn new(pods: Arc<dyn Pods>, plan: Plan, freshness: Freshness, observers: Observers) -> Self {
         let before = pods.requests();
         let (inputs, observed) = mpsc::channel(64);
         let (relist, relisted) = watch::channel(());
         let mut calls = JoinSet::new();
         let (seen, heard) = (Arc::clone(&pods), inputs.clone());
         calls.spawn(async move {
-            never_ending(|| feed(Arc::clone(&seen), heard.clone(), relisted.clone())).await;
+            let feed = || {
+                let (seen, heard) = (Arc::clone(&seen), heard.clone());
+                feed_from(freshness.clone(), seen, heard, relisted.clone())
+            };
+            never_ending(feed).await;
             None
         });
         Self {
@@ -140,6 +180,7 @@ impl Run {
             inputs,
             observed,
             relist,
+            replica_sets: BTreeMap::new(),
             calls,
         }
     }
@@ -158,14 +199,14 @@ impl Run {
                 () = sleep_until(self.plan.window().end()) => break,
                 Some(changed) = changed(&mut orders) => match changed {
                     Ok(new) if new.cancelled => self.feed(Input::Cancelled),
-                    Ok(new) => if let Some(deadline) = new.deadline {
-                        self.feed(Input::Nearer(deadline.instant()));
-                    },
+                    Ok(new) => self.amend(&new),
                     Err(_) => orders = None,
                 },
                 Some(ended) = self.calls.join_next() => match ended {
                     Ok(Some(input)) => self.feed(input),
                     Ok(None) => {}
+                    // A watch that another has taken the place of.
+                    Err(error) if error.is_cancelled() => {}
                     Err(error) => tracing::error!(%error, "a call of the drain panicked"),
                 },
                 Some(input) = self.observed.recv() => self.feed(input),
@@ -176,7 +217,20 @@ impl Run {
         self.calls.shutdown().await;
         let mut report = self.plan.report(now);
         report.requests = self.pods.requests().saturating_sub(self.before);
+        for observer in &self.observers {
+            observer.finished(&report);
+        }
         report
+    }
+
+    /// Follows an order that has changed.
+    fn amend(&mut self, order: &Order) {
+        if order.held {
+            self.feed(Input::Cordoned);
+        }
+        if let Some(deadline) = order.deadline {
+            self.feed(Input::Nearer(deadline.instant()));
+        }
     }
 
     /// Hands an input to the plan and performs what follows.
@@ -211,18 +265,38 @@ impl Run {
                     None
                 });
             }
+            Effect::WatchReplicaSets { namespace, hashes } => {
+                let (pods, inputs) = (Arc::clone(&self.pods), self.inputs.clone());
+                let of = namespace.clone();
+                let feed = move || {
+                    let (pods, inputs) = (Arc::clone(&pods), inputs.clone());
+                    feed_replica_sets(pods, of.clone(), hashes.clone(), inputs)
+                };
+                let feed = self.calls.spawn(async move {
+                    never_ending(feed).await;
+                    None
+                });
+                if let Some(before) = self.replica_sets.insert(namespace, feed) {
+                    before.abort();
+                }
+            }
             call => {
                 let pods = Arc::clone(&self.pods);
                 let end = self.plan.window().end();
                 let observers = self.observers.clone();
                 self.calls.spawn(async move {
-                    let removal = removal(&call).filter(|_| !observers.is_empty());
+                    let told = told(&call).filter(|_| !observers.is_empty());
                     let input = perform(call, &*pods, end).await;
-                    if let (Some((removal, call)), Some(Input::Answered { reply, .. })) =
-                        (removal, &input)
-                    {
-                        for observer in &observers {
-                            observer.answered(removal, &call, reply);
+                    for observer in &observers {
+                        match (&told, &input) {
+                            (
+                                Some(Told::Removal(removal, call)),
+                                Some(Input::Answered { reply, .. }),
+                            ) => observer.answered(*removal, call, reply),
+                            (Some(Told::Change(change)), Some(Input::Patched { reply, .. })) => {
+                                observer.patched(*change, reply);
+                            }
+                            _ => {}
                         }
                     }
                     input
@@ -241,18 +315,26 @@ async fn changed(
     Some(changed.map(|()| orders.borrow_and_update().clone()))
 }
 
-/// The call that is to make a pod go, where an effect is one.
-fn removal(effect: &Effect) -> Option<(Removal, Call)> {
+/// What observers are told of.
+enum Told {
+    Removal(Removal, Call),
+    Change(Change),
+}
+
+/// What observers are told of an effect's answer, if anything.
+fn told(effect: &Effect) -> Option<Told> {
     match effect {
-        Effect::Evict(call) => Some((Removal::Eviction, call.clone())),
-        Effect::Delete(call) => Some((Removal::Deletion, call.clone())),
+        Effect::Evict(call) => Some(Told::Removal(Removal::Eviction, call.clone())),
+        Effect::Delete(call) => Some(Told::Removal(Removal::Deletion, call.clone())),
+        Effect::Detach(_) => Some(Told::Change(Change::Detach)),
+        Effect::Reattach(_) => Some(Told::Change(Change::PutBack)),
         _ => None,
     }
 }
 
 /// Makes the call that an effect asks for; what to tell the plan, by `until` at the latest and
-/// whatever happens. `None` for [`Effect::Relist`] and [`Effect::WatchBudgets`], which are no
-/// single calls: an embedder's reflector performs them.
+/// whatever happens. `None` for [`Effect::Relist`], [`Effect::WatchBudgets`] and
+/// [`Effect::WatchReplicaSets`], which are no single calls: an embedder's reflectors perform them.
 ///
 /// # Cancel safety
 /// Dropping the future ends the call; what the API server did by then is not undone.
@@ -294,7 +376,39 @@ pub async fn perform(effect: Effect, pods: &dyn Pods, until: Instant) -> Option<
             let answer = answer.map(|answer| answer.map_err(|error| words(&error)));
             Input::Attached(answer.unwrap_or_else(|| Err(NO_ANSWER.to_owned())))
         }
-        Effect::Relist | Effect::WatchBudgets { .. } => return None,
+        Effect::Detach(detach) => {
+            let pod = detach.pod.clone();
+            let (name, namespace) = (&detach.name, &detach.namespace);
+            tracing::debug!(pod = name, namespace, "detach");
+            let reply = bounded(until, pods.detach(detach)).await;
+            let reply = reply.unwrap_or_else(no_answer);
+            Input::Patched { pod, reply }
+        }
+        Effect::Reattach(reattach) => {
+            let pod = reattach.pod.clone();
+            let (name, namespace) = (&reattach.name, &reattach.namespace);
+            tracing::debug!(pod = name, namespace, "put back");
+            let reply = bounded(until, pods.reattach(reattach)).await;
+            let reply = reply.unwrap_or_else(no_answer);
+            Input::Patched { pod, reply }
+        }
+        Effect::LookAtWorkload {
+            namespace,
+            replica_set,
+        } => {
+            let look = pods.workload(namespace.clone(), replica_set.clone());
+            let workload = bounded(until, look).await;
+            let workload = workload.unwrap_or_else(|| Workload::Unavailable(NO_ANSWER.to_owned()));
+            Learnt::Workload {
+                namespace,
+                replica_set,
+                workload,
+            }
+            .into()
+        }
+        Effect::Relist | Effect::WatchBudgets { .. } | Effect::WatchReplicaSets { .. } => {
+            return None;
+        }
     })
 }
 

@@ -17,6 +17,9 @@
 //! | `DrainCancelled` | the node | a drain was called off |
 //! | `Uncordon` | the node | what was ours was taken back |
 //! | `NotArmed`, `Armed` | the node | a self-check finds other links broken than before, or none any more |
+//! | `ReplacedFirst` | a ReplicaSet | a pod of its served until another was ready, which was made first |
+//! | `ReplacementLate` | a ReplicaSet | another was made first, and was not ready when the pod had to go |
+//! | `LeftDetached` | a ReplicaSet | a pod of its could not be put back when a drain was called off |
 //! | `GraceTrimmed` | a pod | it was evicted with less than its own grace |
 //! | `EvictionBlocked` | a pod | a budget has held it for [`BLOCKED`] |
 //! | `DeletedPastBudget` | a pod | it was deleted past its budget |
@@ -47,7 +50,7 @@ use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::facts::Uid;
-use crate::observer::{DrainObserver, Overview, Removal};
+use crate::observer::{Change, DrainObserver, Overview, Removal};
 use crate::plan::Call;
 use crate::reply::Reply;
 use crate::report::Report;
@@ -151,7 +154,7 @@ impl NodeEvents {
     fn write(&self, note: Note) {
         let queue = match note.about {
             About::Node => &self.of_node,
-            About::Pod { .. } => &self.of_pods,
+            About::Object { .. } => &self.of_pods,
         };
         if queue.try_send(note).is_err() {
             Counts::count(&self.counts.dropped);
@@ -159,11 +162,7 @@ impl NodeEvents {
     }
 
     fn about_pod(&self, call: &Call, reason: &'static str, message: String) {
-        let about = About::Pod {
-            namespace: call.namespace.clone(),
-            name: call.name.clone(),
-            uid: call.pod.clone(),
-        };
+        let about = About::pod(&call.namespace, &call.name, &call.pod);
         self.write(Note::warning(about, reason, message, self.clock.now()));
     }
 
@@ -242,6 +241,15 @@ impl DrainObserver for NodeEvents {
                 self.about_pod(call, "EvictionBlocked", note::blocked(refusal));
             }
             _ => {}
+        }
+    }
+
+    fn patched(&self, _: Change, _: &Reply) {}
+
+    fn finished(&self, report: &Report) {
+        let at = self.clock.now();
+        for note in report.pods.iter().filter_map(|pod| Note::replaced(pod, at)) {
+            self.write(note);
         }
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::replacement::Detachment;
+
 /// The grace period of a pod that names none (Kubernetes API, `PodSpec`).
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 
@@ -62,6 +64,13 @@ pub struct PodFacts {
     pub mirror: bool,
     /// The value of our annotation on it, `spot-interrupt-handler/drain`.
     pub wish: Option<String>,
+    /// The value of its annotation about make before break,
+    /// [`MAKE_ANNOTATION`](crate::replacement::MAKE_ANNOTATION).
+    pub make: Option<String>,
+    /// What was written on it when its ReplicaSet was made to let go of it.
+    pub detached: Option<Detachment>,
+    /// Whether it has annotations at all: a patch adds to a map that is there.
+    pub annotated: bool,
     /// Its own termination grace period.
     pub grace: Duration,
     /// Whether its deletion has begun, and with which grace.
@@ -119,6 +128,7 @@ const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 /// The fields as they come; whatever is missing or new is no reason to fail.
 mod wire {
     use super::{BTreeMap, DEFAULT_GRACE, Deserialize, Duration, Owner, Phase, PodFacts, Uid};
+    use crate::replacement::{DETACHED_ANNOTATION, MAKE_ANNOTATION};
 
     #[derive(Default, Deserialize)]
     #[serde(default)]
@@ -188,6 +198,8 @@ mod wire {
             }: Pod,
         ) -> Self {
             let mut annotations = metadata.annotations;
+            let annotated = !annotations.is_empty();
+            let detached = annotations.remove(DETACHED_ANNOTATION);
             let grace = spec
                 .termination_grace_period_seconds
                 .map_or(DEFAULT_GRACE, seconds);
@@ -202,6 +214,10 @@ mod wire {
                 finalizers: metadata.finalizers,
                 mirror: annotations.contains_key(super::MIRROR_ANNOTATION),
                 wish: annotations.remove(super::DRAIN_ANNOTATION),
+                make: annotations.remove(MAKE_ANNOTATION),
+                // What cannot be read is not ours.
+                detached: detached.and_then(|text| serde_json::from_str(&text).ok()),
+                annotated,
                 grace,
                 terminating: metadata.deletion_timestamp.map(|_| {
                     metadata

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::plan::{Input, Learnt};
-use crate::pods::{BudgetChange, Change, Freshness, Pods, PodsError};
+use crate::pods::{BudgetChange, Change, Freshness, Pods, PodsError, ReplicaSetChange};
 
 /// The first pause after a failure, and the longest. A list that fails costs pods their
 /// time, so it is short.
@@ -65,7 +65,13 @@ impl Health {
 ///
 /// # Cancel safety
 /// Dropping the future ends the call or the watch that is under way; begun anew, it lists.
-pub async fn feed(
+pub async fn feed(pods: Arc<dyn Pods>, inputs: mpsc::Sender<Input>, relist: watch::Receiver<()>) {
+    feed_from(Freshness::Any, pods, inputs, relist).await;
+}
+
+/// The same, beginning with a list that is no staler than this.
+pub(crate) async fn feed_from(
+    mut freshness: Freshness,
     pods: Arc<dyn Pods>,
     inputs: mpsc::Sender<Input>,
     mut relist: watch::Receiver<()>,
@@ -75,7 +81,6 @@ pub async fn feed(
         pause: RETRY.0,
         failures: 0,
     };
-    let mut freshness = Freshness::Any;
     // From where a watch can go on.
     let mut version: Option<String> = None;
     // The last version that anything was seen of.
@@ -287,6 +292,69 @@ pub async fn feed_budgets(pods: Arc<dyn Pods>, namespace: String, inputs: mpsc::
             return;
         }
         sleep(pause).await;
+    }
+}
+
+/// Feeds `inputs` with the ReplicaSets of a namespace that bear one of these hashes, until their
+/// receiver is gone, as [`Effect::WatchReplicaSets`](crate::plan::Effect::WatchReplicaSets) asks.
+///
+/// # Cancel safety
+/// Dropping the future ends the watch; begun anew, it tells of all of them again.
+pub async fn feed_replica_sets(
+    pods: Arc<dyn Pods>,
+    namespace: String,
+    hashes: Vec<String>,
+    inputs: mpsc::Sender<Input>,
+) {
+    let mut failing = Recurring::default();
+    loop {
+        let ended = follow_replica_sets(&*pods, &namespace, &hashes, &inputs).await;
+        let error = match ended {
+            Ended::ReceiverGone => return,
+            Ended::Closed => {
+                failing.ended(Instant::now());
+                sleep(REOPEN[0]).await;
+                continue;
+            }
+            Ended::Failed(error) => error,
+        };
+        let why = words(&error);
+        if failing.holds(Instant::now()) {
+            tracing::warn!(namespace, why, "ReplicaSets cannot be watched");
+        }
+        let namespace = namespace.clone();
+        let unwatched = Learnt::ReplicaSetsUnwatched { namespace, why };
+        if inputs.send(unwatched.into()).await.is_err() {
+            return;
+        }
+        sleep(REOPEN[1]).await;
+    }
+}
+
+async fn follow_replica_sets(
+    pods: &dyn Pods,
+    namespace: &str,
+    hashes: &[String],
+    inputs: &mpsc::Sender<Input>,
+) -> Ended {
+    let watch = pods.watch_replica_sets(namespace.to_owned(), hashes.to_vec());
+    let mut changes = match watch.await {
+        Ok(changes) => changes,
+        Err(error) => return Ended::Failed(error),
+    };
+    let mut learnt = Learnt::ReplicaSetsWatched {
+        namespace: namespace.to_owned(),
+    };
+    loop {
+        if inputs.send(learnt.into()).await.is_err() {
+            return Ended::ReceiverGone;
+        }
+        learnt = match changes.next().await {
+            None => return Ended::Closed,
+            Some(Err(error)) => return Ended::Failed(error),
+            Some(Ok(ReplicaSetChange::Seen(set))) => Learnt::ReplicaSet(set),
+            Some(Ok(ReplicaSetChange::Deleted(set))) => Learnt::ReplicaSetGone(set),
+        };
     }
 }
 

@@ -32,6 +32,7 @@
 //! | [`taint`] | the patch that quarantines or releases a node (pure) |
 //! | [`reply`] | what the API server's answer to an eviction means (pure) |
 //! | [`window`] | the drain's times, made from the deadline (pure) |
+//! | [`replacement`] | which pods have a replacement made before they are evicted (pure) |
 //! | [`check`] | what a drain of each spot node would meet, found beforehand (pure) |
 //! | [`placement`] | whether a pod finds room on another node (pure) |
 //! | [`plan`] | the drain of one node, or of many, as a state machine (pure) |
@@ -64,6 +65,7 @@ pub mod observer;
 pub mod placement;
 pub mod plan;
 pub mod pods;
+pub mod replacement;
 pub mod reply;
 pub mod report;
 pub mod rules;

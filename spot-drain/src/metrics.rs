@@ -4,6 +4,9 @@
 //! |---|---|
 //! | `evictions_total{reply}` | answers to evictions, dry runs included |
 //! | `forced_deletions_total{reply}` | answers to deletions past a budget |
+//! | `detachments_total{reply}` | answers to patches that have a pod's replacement made first |
+//! | `reattachments_total{reply}` | answers to patches that put such a pod back |
+//! | `replacements_total{outcome}` | pods of ended drains by what became of their replacements: `first`, `late`, `awaited`, `put-back`, `stuck`, `not-first` |
 //! | `api_requests_total{method,code}` | requests by the HTTP method, or `WATCH`, and the HTTP status, or why there was no answer |
 
 use spot_core::metrics::prometheus_client::metrics::counter::Counter;
@@ -11,9 +14,10 @@ use spot_core::metrics::prometheus_client::metrics::family::Family;
 use spot_core::metrics::prometheus_client::registry::Registry;
 use spot_core::metrics::{PREFIX, status_label};
 
-use crate::observer::{ApiCall, CallObserver, DrainObserver, Overview, Removal};
+use crate::observer::{ApiCall, CallObserver, Change, DrainObserver, Overview, Removal};
 use crate::plan::Call;
 use crate::reply::Reply;
+use crate::report::{Replacement, Report};
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
@@ -34,6 +38,9 @@ type Labels<const N: usize> = [(&'static str, &'static str); N];
 pub struct DrainMetrics {
     evictions: Family<Labels<1>, Counter>,
     deletions: Family<Labels<1>, Counter>,
+    detachments: Family<Labels<1>, Counter>,
+    reattachments: Family<Labels<1>, Counter>,
+    replacements: Family<Labels<1>, Counter>,
     requests: Family<Labels<2>, Counter>,
 }
 
@@ -42,16 +49,36 @@ impl DrainMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let registry = registry.sub_registry_with_prefix(PREFIX);
-        let help = "Answers to evictions";
-        registry.register("evictions", help, metrics.evictions.clone());
-        let help = "Answers to deletions past a budget";
-        registry.register("forced_deletions", help, metrics.deletions.clone());
+        for (name, help, answers) in [
+            ("evictions", "Answers to evictions", &metrics.evictions),
+            (
+                "forced_deletions",
+                "Answers to deletions past a budget",
+                &metrics.deletions,
+            ),
+            (
+                "detachments",
+                "Answers to patches that have a replacement made first",
+                &metrics.detachments,
+            ),
+            (
+                "reattachments",
+                "Answers to patches that put a pod back",
+                &metrics.reattachments,
+            ),
+        ] {
+            registry.register(name, help, answers.clone());
+            for reply in Reply::KINDS {
+                drop(answers.get_or_create(&[("reply", reply)]));
+            }
+        }
+        let help = "Pods of ended drains by what became of their replacements";
+        registry.register("replacements", help, metrics.replacements.clone());
+        for outcome in Replacement::KINDS {
+            drop(metrics.replacements.get_or_create(&[("outcome", outcome)]));
+        }
         let help = "Requests to the API server";
         registry.register("api_requests", help, metrics.requests.clone());
-        for reply in Reply::KINDS {
-            drop(metrics.evictions.get_or_create(&[("reply", reply)]));
-            drop(metrics.deletions.get_or_create(&[("reply", reply)]));
-        }
         metrics
     }
 }
@@ -65,6 +92,21 @@ impl DrainObserver for DrainMetrics {
             Removal::Deletion => &self.deletions,
         };
         answers.get_or_create(&[("reply", reply.kind())]).inc();
+    }
+
+    fn patched(&self, change: Change, reply: &Reply) {
+        let answers = match change {
+            Change::Detach => &self.detachments,
+            Change::PutBack => &self.reattachments,
+        };
+        answers.get_or_create(&[("reply", reply.kind())]).inc();
+    }
+
+    fn finished(&self, report: &Report) {
+        for made in report.pods.iter().filter_map(|p| p.replacement.as_ref()) {
+            let labels = [("outcome", made.as_str())];
+            self.replacements.get_or_create(&labels).inc();
+        }
     }
 }
 
@@ -99,6 +141,8 @@ mod tests {
         metrics.answered(Removal::Eviction, &call, &closed);
         metrics.answered(Removal::Eviction, &call, &closed);
         metrics.answered(Removal::Deletion, &call, &Reply::Accepted);
+        metrics.patched(Change::Detach, &Reply::Accepted);
+        metrics.patched(Change::PutBack, &Reply::Gone);
         for answer in [Ok(429), Err("timed-out")] {
             let method = "POST";
             metrics.called(&ApiCall { method, answer });
@@ -109,6 +153,9 @@ mod tests {
             "evictions_total{reply=\"budget-closed\"} 2\n",
             "evictions_total{reply=\"lost\"} 0\n",
             "forced_deletions_total{reply=\"accepted\"} 1\n",
+            "detachments_total{reply=\"accepted\"} 1\n",
+            "reattachments_total{reply=\"gone\"} 1\n",
+            "replacements_total{outcome=\"first\"} 0\n",
             "api_requests_total{method=\"POST\",code=\"429\"} 1\n",
             "api_requests_total{method=\"POST\",code=\"timed-out\"} 1\n",
         ] {

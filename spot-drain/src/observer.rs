@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::plan::Call;
 use crate::reply::Reply;
+use crate::report::Report;
 
 /// What a drain is about to do, said once: as soon as it is known what is on the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,16 @@ pub enum Removal {
     Deletion,
 }
 
+/// What is done to a pod so that its replacement is made first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// Its ReplicaSet is made to let go of it, and to start another.
+    Detach,
+    /// It is put back, the drain being called off.
+    PutBack,
+}
+
 /// Is told how a drain goes.
 ///
 /// Called on the drain's own path: never block, never wait.
@@ -37,6 +48,12 @@ pub trait DrainObserver: Send + Sync {
 
     /// A call that was to make a pod go has been answered.
     fn answered(&self, removal: Removal, call: &Call, reply: &Reply);
+
+    /// A call that was to change a pod has been answered.
+    fn patched(&self, change: Change, reply: &Reply);
+
+    /// The drain has ended; also one that only put back what an earlier one had detached.
+    fn finished(&self, report: &Report);
 }
 
 /// One request to the API server, and what came of it.

@@ -16,7 +16,8 @@
 //! // Perform the effect, hand its answer back, sleep until `plan.next_wake(now)`, …
 //! ```
 //!
-//! Effects other than [`Effect::Relist`] and [`Effect::WatchBudgets`] are single calls, which
+//! Effects other than [`Effect::Relist`], [`Effect::WatchBudgets`] and
+//! [`Effect::WatchReplicaSets`] are single calls, which
 //! [`perform`](crate::driver::perform) makes. [`Fleet`] is the same for many nodes.
 //!
 //! What it promises:
@@ -29,6 +30,9 @@
 //! - pods that stand under no budget go at once, those under one budget one at a time, and no
 //!   more than it was seen to allow;
 //! - a closed budget is watched, is probed by one pod at a time, and holds no slot meanwhile;
+//! - where replacements are made first, a pod is detached before the time that its grace needs, and
+//!   evicted when its replacement is ready, or at that time; what was detached is evicted, or put
+//!   back where the drain is called off;
 //! - a server that does not answer is asked by one call a second, and by all once it does.
 
 mod answer;
@@ -37,6 +41,7 @@ mod entry;
 mod exchange;
 mod fleet;
 mod lane;
+mod making;
 mod outcome;
 mod pace;
 mod returns;
@@ -46,8 +51,9 @@ mod shared;
 mod suspicion;
 mod turn;
 mod volumes;
+mod workloads;
 
-pub use exchange::{Call, Effect, Input, Learnt};
+pub use exchange::{Call, Detach, Effect, Input, Learnt, Reattach};
 pub use fleet::Fleet;
 pub use settings::{BudgetPolicy, Limits, Settings};
 
@@ -70,6 +76,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How long a cancelled drain waits for the answers of calls under way: one that is cut off may
 /// leave the pod running and its budget spent.
 const ANSWERS: Duration = Duration::from_secs(2);
+
+/// How long a cancelled drain stays to put back what was detached.
+const PUTTING_BACK: Duration = Duration::from_secs(20);
 
 /// The drain of one node. See the [module](self).
 #[derive(Debug)]

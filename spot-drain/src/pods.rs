@@ -8,7 +8,8 @@ use futures_util::stream::BoxStream;
 use crate::budget::{BudgetFacts, Budgets};
 use crate::classify::DaemonSets;
 use crate::facts::PodFacts;
-use crate::plan::Call;
+use crate::plan::{Call, Detach, Reattach};
+use crate::replacement::{ReplicaSetFacts, Workload};
 use crate::reply::Reply;
 
 /// All pods of the node, and the version of the collection from which a watch goes on.
@@ -61,6 +62,15 @@ pub enum BudgetChange {
         /// Its name.
         name: String,
     },
+}
+
+/// What a watch of ReplicaSets says.
+#[derive(Clone, Debug)]
+pub enum ReplicaSetChange {
+    /// One is there at the beginning, is new, or has changed.
+    Seen(ReplicaSetFacts),
+    /// One is gone.
+    Deleted(ReplicaSetFacts),
 }
 
 /// Why something could not be listed or watched.
@@ -132,6 +142,27 @@ pub trait Pods: Send + Sync {
 
     /// Deletes a pod by its name and UID, past its budget.
     async fn delete(&self, call: Call) -> Reply;
+
+    /// Makes a pod's ReplicaSet let go of it, and writes down that we did: all of it or nothing.
+    async fn detach(&self, detach: Detach) -> Reply;
+
+    /// Puts a detached pod back: all of it or nothing.
+    async fn reattach(&self, reattach: Reattach) -> Reply;
+
+    /// What is known of a ReplicaSet and of its Deployment.
+    async fn workload(&self, namespace: String, replica_set: String) -> Workload;
+
+    /// Watches the ReplicaSets of a namespace that bear one of these values of the label
+    /// `pod-template-hash`; the stream begins with those that exist, and ends when the server ends
+    /// it.
+    ///
+    /// # Errors
+    /// [`PodsError`], also as an item of the stream, which then ends.
+    async fn watch_replica_sets(
+        &self,
+        namespace: String,
+        hashes: Vec<String>,
+    ) -> Result<BoxStream<'static, Result<ReplicaSetChange, PodsError>>, PodsError>;
 
     /// Which DaemonSets exist.
     async fn daemon_sets(&self) -> DaemonSets;

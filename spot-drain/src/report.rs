@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use spot_core::drainer::{DrainOutcome, DrainReport};
 
 use crate::facts::Uid;
+use crate::replacement::Detachment;
 
 /// What became of a drain.
 #[derive(Clone, Debug, Serialize)]
@@ -70,6 +71,20 @@ pub enum Hindrance {
         /// Why.
         why: String,
     },
+    /// What a workload is like: its pods were evicted without a replacement made first.
+    Workload {
+        /// The namespace.
+        namespace: String,
+        /// Why.
+        why: String,
+    },
+    /// When replacements in a namespace are ready: pods waited for them as long as they could.
+    ReplicaSetWatch {
+        /// The namespace.
+        namespace: String,
+        /// Why.
+        why: String,
+    },
     /// Which volumes are attached to the node.
     Volumes {
         /// Why.
@@ -81,10 +96,31 @@ impl Hindrance {
     /// Whether it is the same but for its reason.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::BudgetWatch { namespace: a, .. }, Self::BudgetWatch { namespace: b, .. }) => {
-                a == b
-            }
+            (Self::BudgetWatch { namespace: a, .. }, Self::BudgetWatch { namespace: b, .. })
+            | (Self::Workload { namespace: a, .. }, Self::Workload { namespace: b, .. })
+            | (
+                Self::ReplicaSetWatch { namespace: a, .. },
+                Self::ReplicaSetWatch { namespace: b, .. },
+            ) => a == b,
             _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+}
+
+impl Replacement {
+    /// Every name that [`Replacement::as_str`] gives.
+    pub const KINDS: [&'static str; 6] =
+        ["first", "late", "awaited", "put-back", "stuck", "not-first"];
+
+    /// The name in reports and metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Late => "late",
+            Self::Awaited => "awaited",
+            Self::PutBack => "put-back",
+            Self::Stuck { .. } => "stuck",
+            Self::NotFirst { .. } => "not-first",
         }
     }
 }
@@ -110,6 +146,12 @@ pub struct PodReport {
     /// What an operator should know of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// How it went with its replacement, where one was to be made first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replacement: Option<Replacement>,
+    /// What was written on it when its ReplicaSet was made to let go of it, unless it was put back.
+    #[serde(skip)]
+    pub detachment: Option<Detachment>,
     /// What keeps its object after its processes have ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub finalizers: Vec<String>,
@@ -135,6 +177,31 @@ pub struct PodReport {
         skip_serializing_if = "Option::is_none"
     )]
     pub gone_after: Option<Duration>,
+}
+
+/// How it went with a pod's replacement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "made", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Replacement {
+    /// It was ready before the pod was evicted.
+    First,
+    /// It was not ready when the pod had to be evicted for its grace to fit.
+    Late,
+    /// The pod was detached and serves on: its replacement is waited for.
+    Awaited,
+    /// The drain was called off, and the pod put back.
+    PutBack,
+    /// The drain was called off, and the pod could not be put back.
+    Stuck {
+        /// Why.
+        why: String,
+    },
+    /// None was made first.
+    NotFirst {
+        /// Why.
+        why: String,
+    },
 }
 
 /// What became of a pod.

@@ -12,12 +12,14 @@ use spot_core::armed::{Finding, Link, SelfCheck as _, Verdict};
 use spot_core::clock::Now;
 use spot_core::notice::Instance;
 use spot_drain::cluster::Cluster;
+use spot_drain::replacement::MakeBeforeBreak;
 use spot_drain::sim::{Budget, Fault, Injection, Kind, Node, Sim, Workload, World};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 const NODE: &str = "spot-1";
-const LINKS: &[Link] = Link::ALL.split_at(2).1;
+/// Those to the cluster, without make before break.
+const LINKS: &[Link] = Link::ALL.split_at(2).1.split_at(7).0;
 
 /// A node with a budgeted pod and another, and one with none.
 async fn sim() -> Sim {
@@ -45,18 +47,25 @@ fn all_of_it(sim: &Sim) -> (u64, Vec<Value>) {
     })
 }
 
-/// Checks a node; nothing is changed by it, and no more is asked than may be.
+/// Checks a node without make before break.
 async fn check_node(sim: &Sim, node: &str, instance: &str) -> Vec<Finding> {
+    check_of(sim, node, instance, MakeBeforeBreak::Off).await
+}
+
+/// Checks a node; nothing is changed by it, and no more is asked than may be.
+async fn check_of(sim: &Sim, node: &str, instance: &str, make: MakeBeforeBreak) -> Vec<Finding> {
     let before = all_of_it(sim);
     let asked = sim.requests().len();
     let cluster = Cluster::from_client(sim.client());
     let found = cluster
         .self_check(node)
+        .with_make_before_break(make)
         .check(Some(Instance::new(instance)))
         .await;
     assert_eq!(all_of_it(sim), before);
     let asked = sim.requests().len() - asked;
-    assert!(asked <= 5, "{asked}");
+    let most = if make == MakeBeforeBreak::Off { 5 } else { 10 };
+    assert!(asked <= most, "{asked}");
     assert_eq!(cluster.requests(), u64::try_from(asked).unwrap());
     found
 }
@@ -161,6 +170,33 @@ async fn each_missing_permission_is_named_and_cleared() {
         }
         sim.with(|world| world.api_mut().access.allow_all());
         assert_eq!(check(&sim).await, all_hold());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_right_that_make_before_break_lacks_is_named_and_cleared() {
+    let sim = sim().await;
+    for (node, instance) in [(NODE, "i-1"), ("empty", "i-2")] {
+        let check = async || check_of(&sim, node, instance, MakeBeforeBreak::On).await;
+        let hold: Vec<Finding> = Link::ALL[2..].iter().copied().map(Finding::holds).collect();
+        assert_eq!(check().await, hold);
+        for (verb, resource) in [
+            ("patch", "pods"),
+            ("get", "replicasets"),
+            ("watch", "replicasets"),
+            ("get", "deployments"),
+        ] {
+            sim.with(|world| world.api_mut().access.deny(verb, resource));
+            let said = broken(&check().await);
+            assert_eq!(said.len(), 1, "{said:?}");
+            assert_eq!(said[0].0, Link::Replacement);
+            let words = format!("grant `{verb}` on `{resource}` to");
+            assert!(said[0].1.contains(&words), "{words}: {said:?}");
+            // Whoever does not ask for it does not miss it.
+            assert_eq!(check_node(&sim, node, instance).await, all_hold());
+            sim.with(|world| world.api_mut().access.allow_all());
+            assert_eq!(check().await, hold);
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod transcript;
 mod bodies;
 mod budgets;
 mod deletes;
+mod detaches;
 mod evictions;
 mod lists;
 mod nodes;
@@ -51,6 +52,7 @@ pub fn groups() -> Vec<Group> {
         bodies::group(),
         budgets::group(),
         deletes::group(),
+        detaches::group(),
         nodes::group(),
         patches::group(),
         pods::group(),

@@ -23,6 +23,7 @@ pub mod clock;
 pub mod cluster;
 pub mod conformance;
 pub mod control_plane;
+pub mod damage;
 pub mod deploy;
 pub mod eks;
 pub mod error;

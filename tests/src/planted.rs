@@ -36,7 +36,7 @@ const fn bug(
 }
 
 /// All of them.
-pub const BUGS: [Bug; 26] = [
+pub const BUGS: [Bug; 29] = [
     bug(
         "a grace of 0 is sent when no time is left",
         "spot-drain/src/window.rs",
@@ -218,6 +218,27 @@ pub const BUGS: [Bug; 26] = [
         "() = sleep(pause) => {}",
         "() = sleep(pause * 1_000) => {}",
         5_000,
+    ),
+    bug(
+        "two of a Deployment that recreates run at once",
+        "spot-drain/src/replacement.rs",
+        "if !self.rolls {",
+        "if !self.rolls && self.surge > 99 {",
+        500,
+    ),
+    bug(
+        "a detached pod goes before its replacement is ready",
+        "spot-drain/src/plan/making.rs",
+        "            None => false,\n            Some(Released::Before) => true,",
+        "            None | Some(Released::Before) => true,",
+        500,
+    ),
+    bug(
+        "a detached pod waits until its grace is cut",
+        "spot-drain/src/plan/making.rs",
+        "return waits.then_some(latest);",
+        "return waits.then_some(latest + entry.facts.grace / 2);",
+        2_000,
     ),
 ];
 

@@ -39,6 +39,17 @@ pub fn delete_at_rule() -> PolicyRule {
     rule("", "pods", &["delete"])
 }
 
+/// What `--make-before-break` needs besides.
+pub fn make_before_break_rules() -> Vec<PolicyRule> {
+    [
+        ("", "pods", &["patch"][..]),
+        ("apps", "replicasets", &["get", "watch"]),
+        ("apps", "deployments", &["get"]),
+    ]
+    .map(|(group, resource, verbs)| rule(group, resource, verbs))
+    .into()
+}
+
 /// `rules` without one verb on one resource (`pods/eviction` is a resource of its own).
 #[must_use]
 pub fn without(rules: Vec<PolicyRule>, verb: &str, resource: &str) -> Vec<PolicyRule> {

@@ -26,6 +26,7 @@ mod outages;
 mod pods;
 mod quarantine;
 mod replaced;
+mod replacements;
 mod restarts;
 mod rights;
 pub mod runner;
@@ -87,6 +88,8 @@ pub enum Number {
     Outage,
     /// Input that is not what it should be.
     BadInput,
+    /// Replacements that are made first.
+    Replacement,
 }
 
 impl Scenario {
@@ -96,6 +99,7 @@ impl Scenario {
             Number::Listed(number) => format!("scenario_{number:02}_{}", self.name),
             Number::Outage => format!("outage_{}", self.name),
             Number::BadInput => format!("bad_input_{}", self.name),
+            Number::Replacement => format!("make_before_break_{}", self.name),
         }
     }
 

@@ -25,6 +25,8 @@ pub enum Call {
     GetNode,
     /// The node is changed.
     PatchNode,
+    /// A pod is changed.
+    PatchPod,
     /// The user's own rights are asked for.
     Review,
     /// Anything else.
@@ -46,6 +48,7 @@ impl Call {
             ("GET", "daemonsets") => Self::ListDaemonSets,
             ("GET", _) if path.starts_with("/api/v1/nodes/") => Self::GetNode,
             ("PATCH", _) if path.starts_with("/api/v1/nodes/") => Self::PatchNode,
+            ("PATCH", _) if path.contains("/pods/") => Self::PatchPod,
             ("DELETE", _) if path.contains("/pods/") => Self::Delete,
             _ => Self::Other,
         }

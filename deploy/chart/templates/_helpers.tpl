@@ -65,6 +65,24 @@ true
 {{- end -}}
 {{- end -}}
 
+{{- /* For which workloads replacements are made first, as the binary takes it: YAML has read an `on`
+or `off` without quotes as a boolean. */ -}}
+{{- define "handler.makeBeforeBreak" -}}
+{{- $asked := .Values.handler.makeBeforeBreak -}}
+{{- if kindIs "bool" $asked -}}
+{{- ternary "on" "off" $asked -}}
+{{- else -}}
+{{- default "" $asked -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Whether replacements are made first for any: "true" or nothing. */ -}}
+{{- define "handler.makesFirst" -}}
+{{- if has (include "handler.makeBeforeBreak" .) (list "annotated" "on") -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{- define "handler.port" -}}
 {{- regexFind "[0-9]+$" .Values.handler.listen -}}
 {{- end -}}
@@ -82,10 +100,13 @@ host: "::1"
 {{- /* Every value under `handler` is an option of `run`. */ -}}
 {{- define "handler.args" -}}
 - run
-{{- range $name, $value := omit .Values.handler "impersonateNode" "dryRun" "notices" }}
+{{- range $name, $value := omit .Values.handler "impersonateNode" "dryRun" "notices" "makeBeforeBreak" }}
 {{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
 - {{ printf "--%s=%v" (kebabcase $name) $value | quote }}
 {{- end }}
+{{- end }}
+{{- with include "handler.makeBeforeBreak" . }}
+- --make-before-break={{ . }}
 {{- end }}
 {{- if include "handler.asNode" . }}
 - --impersonate-node=true

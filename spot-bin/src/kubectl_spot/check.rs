@@ -7,6 +7,7 @@ use serde_json::json;
 use spot_drain::args::{CheckArgs, ClusterArgs};
 use spot_drain::check::{Check, CheckSettings, NOT_CONSIDERED, Severity, check, evictions};
 use spot_drain::cluster::Cluster;
+use spot_drain::replacement::MakeBeforeBreak;
 use tokio::time::Instant;
 
 use super::output::{OutputArgs, Table};
@@ -82,6 +83,9 @@ pub(crate) async fn run(cluster: &Cluster, of: &ClusterArgs, args: &Args) -> Res
         cluster.survey().await.map_err(|e| unread(&e))?,
         Instant::now(),
     );
+    if settings.drain.make_before_break != MakeBeforeBreak::Off {
+        survey.deployments = cluster.deployments().await;
+    }
     if args.dry_run_evictions {
         let calls = evictions(&survey, &settings, now);
         survey.tried = cluster.try_evictions(calls).await;

@@ -10,6 +10,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{HandlerError, critical};
+use crate::drainer::Drainer;
 use crate::node::{NodeControl, NodeError, Quarantine, Recall, Release};
 use crate::notice::Instance;
 use crate::recurring::Recurring;
@@ -134,10 +135,15 @@ impl NodeWriter {
         self.writing = Some(Task::new(wish, handle, stop));
     }
 
-    pub(super) fn release(&mut self, release: Release) {
-        let (node, tries, stop) = self.write();
-        let wish = tries.say.wish;
+    /// Takes back what `drainer` has prepared, and then the quarantine.
+    pub(super) fn release(&mut self, release: Release, drainer: &Arc<dyn Drainer>) {
+        let (node, mut tries, stop) = self.write();
+        let (wish, drainer) = (tries.say.wish, Arc::clone(drainer));
         let handle = self.tasks.spawn(async move {
+            // First: with the memory on the node it would be forgotten that there is something.
+            if tries.until_taken_back(&*drainer).await.is_none() {
+                return;
+            }
             let write = || node.release(release.clone());
             tries
                 .until_done(write, |()| Written::Released, false, NOTHING)
@@ -222,6 +228,21 @@ struct Tries {
 }
 
 impl Tries {
+    /// Has the drain taken back what it has prepared; `None` where that is not wished for any more.
+    async fn until_taken_back(&mut self, drainer: &dyn Drainer) -> Option<()> {
+        let taken_back = async {
+            while !drainer.take_back().await {
+                tracing::warn!("what the drain has prepared is not taken back yet");
+                sleep(RETRY.1).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = &mut self.stopped => None,
+            () = taken_back => Some(()),
+        }
+    }
+
     /// Calls until the call succeeds, saying why it does not. `forbidden` is said in place of an
     /// outcome while a permission is missing.
     async fn until_done<T, F>(

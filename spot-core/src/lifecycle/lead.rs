@@ -139,7 +139,7 @@ impl Lifecycle {
         }
         lead.notice = notice;
 
-        let order = Order::from_notice(&lead.notice);
+        let order = Order::from_notice(&lead.notice).with_held(lead.held);
         let drain = match lead.drain {
             Drain::None if drains => {
                 lead.drain = Drain::Running;

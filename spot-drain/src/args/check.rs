@@ -10,6 +10,7 @@ use super::{Pdb, duration, kubeconfig, name};
 use crate::check::{CheckSettings, SpotLabel};
 use crate::cluster::{Cluster, ConnectError};
 use crate::plan::{BudgetPolicy, Settings};
+use crate::replacement::MakeBeforeBreak;
 
 /// Which cluster, as `kubectl` chooses it.
 #[derive(Args, Clone, Debug)]
@@ -43,6 +44,17 @@ pub struct CheckArgs {
     /// What the handler does about pods that a PodDisruptionBudget holds
     #[arg(long, value_name = "POLICY", default_value = "respect")]
     pub pdb: Pdb,
+
+    /// For which workloads the handler makes replacements first; this asks for Deployments too
+    #[arg(
+        long,
+        value_name = "WHICH",
+        default_value = "off",
+        default_missing_value = "on",
+        num_args = 0..=1,
+        require_equals = true
+    )]
+    pub make_before_break: MakeBeforeBreak,
 }
 
 impl ClusterArgs {
@@ -75,6 +87,10 @@ impl CheckArgs {
             .with_notice(self.notice)
             .with_spot(cluster.spot_label.clone())
             .with_nodes(self.nodes.iter().cloned())
-            .with_drain(Settings::default().with_budgets(budgets))
+            .with_drain(
+                Settings::default()
+                    .with_budgets(budgets)
+                    .with_make_before_break(self.make_before_break),
+            )
     }
 }

@@ -107,6 +107,13 @@ pub enum Reason {
         /// Its ready replicas on this node.
         here: usize,
     },
+    /// Its replacement is made, and ready, before it is evicted.
+    MadeFirst,
+    /// Replacements are made first, and not for this one.
+    NotMadeFirst {
+        /// Why.
+        why: String,
+    },
     /// No controller brings it back.
     Unmanaged,
     /// Its DaemonSet is gone: no controller brings it back.
@@ -160,6 +167,8 @@ impl Reason {
             Self::Crowded => "crowded",
             Self::BudgetSlow { .. } => "budget-slow",
             Self::SoleReplica { .. } => "sole-replica",
+            Self::MadeFirst => "made-first",
+            Self::NotMadeFirst { .. } => "not-made-first",
             Self::Unmanaged => "unmanaged",
             Self::Orphan => "orphan",
             Self::EmptyDir => "empty-dir",
@@ -199,6 +208,8 @@ impl Reason {
             | Self::OptedOut
             | Self::Untried { .. } => Severity::Warning,
             Self::BudgetStale { .. }
+            | Self::MadeFirst
+            | Self::NotMadeFirst { .. }
             | Self::LeftAlone { .. }
             | Self::Awaited
             | Self::Waits { .. }
@@ -227,6 +238,10 @@ impl Reason {
             }
             Self::SoleReplica { .. } => {
                 "run a second replica, and keep the two on different nodes by pod anti-affinity or topology spread"
+            }
+            Self::MadeFirst => "nothing; it serves until its replacement does",
+            Self::NotMadeFirst { .. } => {
+                "let a Deployment with RollingUpdate and maxSurge own it, without claimed volumes; or run another replica"
             }
             Self::Unmanaged => "let a controller own the pod, such as a Deployment",
             Self::Orphan => "delete the pod, or give it a controller",

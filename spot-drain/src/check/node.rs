@@ -10,6 +10,7 @@ use crate::budget::{BudgetFacts, Budgets};
 use crate::classify::{Class, Skip, warnings};
 use crate::facts::{Phase, PodFacts};
 use crate::placement::Room;
+use crate::replacement::{DeploymentFacts, Deployments, Obstacle, worth_until};
 use crate::reply::Reply;
 use crate::rules::Turn;
 use crate::window::Window;
@@ -138,14 +139,23 @@ impl<'a> Node<'a> {
     fn reasons(&self, pod: &'a PodFacts, turn: Turn, waves: &BTreeMap<u8, Instant>) -> Vec<Reason> {
         let start = self.window.start();
         let mut reasons: Vec<Reason> = warnings(pod).into_iter().map(Into::into).collect();
-        reasons.extend(self.hold(pod));
+        let made = self.made_first(pod);
+        let made_first = made == Some(Reason::MadeFirst);
+        reasons.extend(made);
+        reasons.extend(
+            self.hold(pod)
+                .filter(|held| !(made_first && self.opens(pod, held))),
+        );
         if let Some(given_seconds) = self.window.trimmed(pod.grace, start) {
             reasons.push(Reason::Grace {
                 own_seconds: pod.grace.as_secs(),
                 given_seconds,
             });
         }
-        if let Some(here) = self.replicas.only_on(self.name, pod).filter(|_| pod.ready)
+        if let Some(here) = self
+            .replicas
+            .only_on(self.name, pod)
+            .filter(|_| pod.ready && !made_first)
             && let Some((_, kind, name)) = workload(pod)
         {
             let workload = format!("{kind}/{name}");
@@ -163,6 +173,38 @@ impl<'a> Node<'a> {
             reasons.push(Reason::Volumes);
         }
         reasons
+    }
+
+    /// Whether its replacement is made first, where that is looked at.
+    fn made_first(&self, pod: &PodFacts) -> Option<Reason> {
+        let switch = self.settings.drain.make_before_break;
+        if !switch.considers(pod) {
+            return None;
+        }
+        let not = |obstacle: &Obstacle| Reason::NotMadeFirst {
+            why: obstacle.to_string(),
+        };
+        if let Some(obstacle) = switch.obstacle(pod) {
+            return Some(not(&obstacle));
+        }
+        if worth_until(&self.window, pod.grace) <= self.window.start() {
+            return Some(not(&Obstacle::NoTime));
+        }
+        let Deployments::Known(deployments) = &self.survey.deployments else {
+            return None;
+        };
+        let (namespace, kind, name) = workload(pod)?;
+        let key = (namespace.to_owned(), name.to_owned());
+        let deployment = deployments.get(&key).filter(|_| kind == "Deployment");
+        let obstacle = deployment.map_or(Some(Obstacle::NoDeployment), DeploymentFacts::obstacle);
+        Some(obstacle.as_ref().map_or(Reason::MadeFirst, not))
+    }
+
+    /// Whether what holds a pod is a budget that one pod more opens: as many are healthy as it
+    /// wants.
+    fn opens(&self, pod: &PodFacts, held: &Reason) -> bool {
+        matches!(held, Reason::BudgetClosed { .. })
+            && matches!(self.budgets_over(pod)[..], [budget] if budget.healthy)
     }
 
     /// What keeps a pod from being evicted: the API server's own answer where there is one, else
@@ -230,6 +272,7 @@ impl<'a> Node<'a> {
             if let [budget] = self.budgets_over(pod)[..]
                 && let Some(allowed @ 1..) = budget.allowed
                 && !budget.exempts(pod)
+                && self.made_first(pod) != Some(Reason::MadeFirst)
             {
                 let key = (budget.namespace.as_str(), budget.name.as_str());
                 let (_, pods, grace) = under.entry(key).or_insert((allowed, 0, Duration::ZERO));

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::budget::BudgetFacts;
 use crate::plan::BudgetPolicy;
+use crate::replacement::DeploymentFacts;
 use crate::reply::Refusal;
 
 fn host(name: &str, life_cycle: &str, cpu: &str) -> Host {
@@ -53,6 +54,7 @@ fn survey(pods: Vec<SurveyedPod>, budgets: Vec<BudgetFacts>) -> Survey {
         budgets: Budgets::Known(budgets),
         daemon_sets: DaemonSets::Exist(BTreeSet::new()),
         tried: BTreeMap::new(),
+        deployments: Deployments::Unknown,
     }
 }
 
@@ -245,4 +247,55 @@ proptest! {
         prop_assert_eq!(checked.nodes[0].enough == Verdict::No, has("grace") || has("budget-closed"));
         prop_assert_eq!(evictions(&all, &settings, now).len(), usize::from(evicted));
     }
+}
+
+#[test]
+fn where_replacements_are_made_first_it_is_told_whose_are_and_why_not() {
+    let pods = vec![
+        pod("one", "one", "spot-1", &json!({})),
+        pod("guarded", "guarded", "spot-1", &json!({})),
+        pod("recreate", "recreate", "spot-1", &json!({})),
+        pod("sick", "sick", "spot-1", &json!({})),
+        pod(
+            "slow",
+            "slow",
+            "spot-1",
+            &json!({"terminationGracePeriodSeconds": 108}),
+        ),
+    ];
+    let mut closed = budget("guarded", 0);
+    closed.healthy = true;
+    // One that one more pod would not open.
+    let mut all = survey(pods, vec![closed, budget("sick", 0)]);
+    let rolls = DeploymentFacts {
+        rolls: true,
+        surge: 1,
+        rolled_out: true,
+        going: false,
+    };
+    let recreates = DeploymentFacts {
+        rolls: false,
+        ..rolls
+    };
+    let named = |name: &str, facts| (("shop".to_owned(), name.to_owned()), facts);
+    let all_roll = ["one", "guarded", "sick", "slow"].map(|name| named(name, rolls));
+    let known = all_roll.into_iter().chain([named("recreate", recreates)]);
+    all.deployments = Deployments::Known(known.collect());
+    let switched_on = Settings::default().with_make_before_break(MakeBeforeBreak::On);
+    let settings = CheckSettings::default().with_drain(switched_on);
+    let expected = [
+        "problem shop/sick: PodDisruptionBudget sick allows no disruption",
+        "warning shop/recreate: the only ready replica of Deployment/recreate",
+        "warning shop/slow: the only ready replica of Deployment/slow",
+        "note shop/guarded: its replacement is made first",
+        "note shop/one: its replacement is made first",
+        "note shop/recreate: no replacement is made first: its Deployment's strategy is not RollingUpdate",
+        "note shop/sick: its replacement is made first",
+        "note shop/slow: no replacement is made first: its grace leaves no time to wait",
+    ];
+    assert_eq!(found(&all, &settings), expected);
+    // Without the Deployments nothing is said of it, and that is said.
+    all.deployments = Deployments::Unknown;
+    let checked = check(&all, &settings, Instant::now());
+    assert_eq!(checked.unknown, ["Deployments"]);
 }

@@ -65,6 +65,8 @@ impl fmt::Display for Reason {
                     "all {here} ready replicas of {workload} are on this node"
                 ),
             },
+            Self::MadeFirst => f.write_str("its replacement is made first"),
+            Self::NotMadeFirst { why } => write!(f, "no replacement is made first: {why}"),
             Self::Unmanaged => f.write_str("no controller brings it back"),
             Self::Orphan => f.write_str("its DaemonSet is gone: nothing brings it back"),
             Self::EmptyDir => f.write_str("its emptyDir is lost"),

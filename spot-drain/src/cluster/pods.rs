@@ -7,15 +7,19 @@ use futures_util::stream::{BoxStream, StreamExt as _};
 use http::{Method, Request};
 use kube::core::WatchEvent;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::watch::{refusal, unavailable, watch_error};
-use super::{Cluster, escape, request, unexpected};
+use super::{Cluster, escape, replacement, request, unexpected};
 use crate::budget::{BudgetFacts, Budgets};
 use crate::classify::DaemonSets;
 use crate::facts::{PodFacts, Uid};
-use crate::plan::Call;
-use crate::pods::{BudgetChange, Change, Freshness, Listed, Pods, PodsError, Watched};
+use crate::plan::{Call, Detach, Reattach};
+use crate::pods::{
+    BudgetChange, Change, Freshness, Listed, Pods, PodsError, ReplicaSetChange, Watched,
+};
+use crate::replacement::Workload;
 use crate::reply::{Reply, decode};
 
 /// The most pods in one page of a list that does not come from the cache.
@@ -25,6 +29,7 @@ pub(super) const METADATA: &str =
     "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const PODS: &str = "pods";
 const BUDGETS: &str = "poddisruptionbudgets";
+const REPLICA_SETS: &str = "replicasets";
 /// How long the server may keep a watch open, in seconds.
 const WATCH: u32 = 290;
 
@@ -150,6 +155,49 @@ impl KubePods {
         Ok(page.into_items())
     }
 
+    /// Watches objects that are few, and what they come to when they are seen or gone. They are read
+    /// from JSON values: one kind of stream is enough for all of them, and it is large.
+    async fn watch_few<T: DeserializeOwned + 'static, C: Send + 'static>(
+        &self,
+        resource: &'static str,
+        get: Request<Vec<u8>>,
+        seen: fn(T) -> C,
+        gone: fn(T) -> C,
+    ) -> Result<BoxStream<'static, Result<C, PodsError>>, PodsError> {
+        let read = move |object: Value| match serde_json::from_value(object) {
+            Ok(object) => Some(object),
+            Err(error) => {
+                tracing::warn!(%error, resource, "a change cannot be read");
+                None
+            }
+        };
+        let events = self.cluster.events::<Value>(resource, get).await?;
+        let changes = events.filter_map(move |event| {
+            ready(match event {
+                Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
+                    read(object).map(|object| Ok(seen(object)))
+                }
+                Ok(WatchEvent::Deleted(object)) => read(object).map(|object| Ok(gone(object))),
+                Ok(WatchEvent::Bookmark(_)) => None,
+                Ok(WatchEvent::Error(status)) => {
+                    Some(Err(watch_error(resource, &kube::Error::Api(status))))
+                }
+                Err(error) => Some(Err(error)),
+            })
+        });
+        Ok(changes.boxed())
+    }
+
+    /// Patches a pod, as ourselves in any case: a node may change no pod's labels.
+    async fn patch(&self, patch: Request<Vec<u8>>) -> Reply {
+        match self.cluster.call(patch).await {
+            Ok(raw) => decode(&raw),
+            Err(error) => Reply::Lost {
+                what: error.to_string(),
+            },
+        }
+    }
+
     /// Evicts or deletes by name and UID.
     async fn end(&self, call: Request<Vec<u8>>) -> Reply {
         let call = self.ask(call);
@@ -192,11 +240,17 @@ pub(super) fn eviction(call: &Call) -> Request<Vec<u8>> {
 /// Asks whether we may do `right` with evictions of a namespace's pods, or of all where it is
 /// empty.
 pub(super) fn review(right: &str, namespace: &str) -> Request<Vec<u8>> {
+    review_of(
+        &json!({ "verb": right, "resource": "pods", "subresource": "eviction",
+        "namespace": namespace }),
+    )
+}
+
+/// Asks whether we may do what the attributes name.
+pub(super) fn review_of(attributes: &Value) -> Request<Vec<u8>> {
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-        "spec": { "resourceAttributes":
-            { "verb": right, "resource": "pods", "subresource": "eviction",
-                "namespace": namespace } },
+        "spec": { "resourceAttributes": attributes },
     });
     let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
     let body = review.to_string().into_bytes();
@@ -258,6 +312,28 @@ impl Pods for KubePods {
         self.end(delete).await
     }
 
+    async fn detach(&self, detach: Detach) -> Reply {
+        self.patch(replacement::detach(&detach)).await
+    }
+
+    async fn reattach(&self, reattach: Reattach) -> Reply {
+        self.patch(replacement::reattach(&reattach)).await
+    }
+
+    async fn workload(&self, namespace: String, replica_set: String) -> Workload {
+        self.cluster.workload(&namespace, &replica_set).await
+    }
+
+    async fn watch_replica_sets(
+        &self,
+        namespace: String,
+        hashes: Vec<String>,
+    ) -> Result<BoxStream<'static, Result<ReplicaSetChange, PodsError>>, PodsError> {
+        let get = replacement::watch(&namespace, &hashes, WATCH);
+        let (seen, gone) = (ReplicaSetChange::Seen, ReplicaSetChange::Deleted);
+        self.watch_few(REPLICA_SETS, get, seen, gone).await
+    }
+
     async fn daemon_sets(&self) -> DaemonSets {
         // Their specs are of no interest here.
         match self
@@ -299,14 +375,8 @@ impl Pods for KubePods {
             escape(&namespace)
         );
         let get = request(Method::GET, &path, "application/json", Vec::new());
-        let events = self.cluster.events(BUDGETS, get).await?;
-        let changes = events.filter_map(|event| {
-            ready(match event {
-                Ok(event) => budget_change(event),
-                Err(error) => Some(Err(error)),
-            })
-        });
-        Ok(changes.boxed())
+        let gone = |budget: BudgetFacts| BudgetChange::Deleted { name: budget.name };
+        self.watch_few(BUDGETS, get, BudgetChange::Seen, gone).await
     }
 
     async fn volumes(&self) -> Result<Vec<String>, PodsError> {
@@ -353,13 +423,4 @@ fn change(event: WatchEvent<PodFacts>) -> Result<Watched, PodsError> {
         }),
         WatchEvent::Error(status) => Err(watch_error(PODS, &kube::Error::Api(status))),
     }
-}
-
-fn budget_change(event: WatchEvent<BudgetFacts>) -> Option<Result<BudgetChange, PodsError>> {
-    Some(match event {
-        WatchEvent::Added(budget) | WatchEvent::Modified(budget) => Ok(BudgetChange::Seen(budget)),
-        WatchEvent::Deleted(budget) => Ok(BudgetChange::Deleted { name: budget.name }),
-        WatchEvent::Bookmark(_) => return None,
-        WatchEvent::Error(status) => Err(watch_error(BUDGETS, &kube::Error::Api(status))),
-    })
 }

@@ -13,12 +13,15 @@ use spot_core::notice::{Instance, Notice, NoticeId, NoticeKind};
 use tokio::time::{Instant, timeout};
 
 use super::node::{get_request, patch_request};
-use super::pods::{METADATA, eviction, review};
+use super::pods::{METADATA, eviction, review, review_of};
+use super::replacement::trial;
 use super::{CallError, Cluster, escape, request};
+use crate::facts::PodFacts;
 use crate::plan::Call;
+use crate::replacement::MakeBeforeBreak;
 use crate::reply::Raw;
 use crate::taint::{self, NodePatch, QuarantineSettings};
-use judge::{Findings, Made};
+use judge::{Findings, Made, RIGHTS};
 
 /// A check is over after this time, whatever happens. Four calls are waited for in
 /// [`SLOWEST`](super::SLOWEST) each.
@@ -35,6 +38,10 @@ const LONGEST: Duration = Duration::from_secs(50);
 /// | PATCH of the node, `dryRun=All`, with the patch that a Spot interruption would bring | the quarantine: permission, admission policies and webhooks |
 /// | LIST of the node's pods, metadata only, `limit=1` | a pod to try |
 /// | POST of that pod's eviction, `dryRun` `All` | the eviction: permission, admission policies and webhooks |
+///
+/// Where replacements are made first ([`KubeSelfCheck::with_make_before_break`]) five more follow:
+/// four `SelfSubjectAccessReview`s, of `patch` on pods, `get` and `watch` on ReplicaSets and `get` on
+/// Deployments, and a PATCH of the same pod, `dryRun=All`, that would detach it.
 ///
 /// Where there is no pod, or only the mirror of a static one, a `SelfSubjectAccessReview` takes
 /// the last one's place; where the eviction is answered with 403 it tells a missing right from a
@@ -59,7 +66,7 @@ const LONGEST: Duration = Duration::from_secs(50);
 /// - What a drain only reads (DaemonSets, budgets, watches) is not tried: it does without.
 ///
 /// # Cost
-/// Four requests, five where an eviction is refused, which are counted in [`Cluster::requests`] and change nothing. A call
+/// Four requests, five where an eviction is refused, and five more for replacements, which are counted in [`Cluster::requests`] and change nothing. A call
 /// that is not answered is given up as any other call is, and a 401 makes the client anew, as
 /// it does after any other call. The whole check takes less than a minute.
 ///
@@ -86,6 +93,7 @@ pub struct KubeSelfCheck {
     cluster: Cluster,
     node: String,
     settings: QuarantineSettings,
+    makes_first: bool,
 }
 
 impl KubeSelfCheck {
@@ -94,6 +102,7 @@ impl KubeSelfCheck {
             cluster,
             node,
             settings: QuarantineSettings::default(),
+            makes_first: false,
         }
     }
 
@@ -101,6 +110,14 @@ impl KubeSelfCheck {
     #[must_use]
     pub fn with_settings(mut self, settings: QuarantineSettings) -> Self {
         self.settings = settings;
+        self
+    }
+
+    /// The same check of a drain for whose workloads replacements are made first: it proves
+    /// [`Link::Replacement`](spot_core::armed::Link::Replacement) too, unless that is off.
+    #[must_use]
+    pub fn with_make_before_break(mut self, make: MakeBeforeBreak) -> Self {
+        self.makes_first = make != MakeBeforeBreak::Off;
         self
     }
 
@@ -118,14 +135,24 @@ impl KubeSelfCheck {
 
         let answer = self.ask(found, self.list()).await;
         let pod = found.pods(answer)?.into_items().into_iter().next();
-        let Some(pod) = pod.filter(|pod| !pod.mirror) else {
+        let pod = pod.filter(|pod| !pod.mirror);
+        if let Some(pod) = &pod {
+            self.try_eviction(found, pod).await?;
+        } else {
             let answer = self.ask(found, self.review("")).await;
-            return found.review(answer);
-        };
+            found.review(answer)?;
+        }
+        if self.makes_first {
+            self.try_replacement(found, pod.as_ref()).await?;
+        }
+        Some(())
+    }
+
+    async fn try_eviction(&self, found: &mut Findings, pod: &PodFacts) -> Option<()> {
         let call = Call {
-            namespace: pod.namespace,
-            name: pod.name,
-            pod: pod.uid,
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+            pod: pod.uid.clone(),
             grace: None,
             dry_run: true,
         };
@@ -140,6 +167,26 @@ impl KubeSelfCheck {
                 found.refused(answer, &call, &words)
             }
         }
+    }
+
+    /// The rights first, each by its name: a patch that is refused tells of one. As ourselves, as a
+    /// drain: no node may change its pods' labels.
+    async fn try_replacement(&self, found: &mut Findings, pod: Option<&PodFacts>) -> Option<()> {
+        let namespace = pod.map_or("", |pod| &pod.namespace);
+        let mut missing = Vec::new();
+        for right in &RIGHTS {
+            let answer = self.ask(found, review_of(&right.of(namespace))).await;
+            if !found.right(answer)? {
+                missing.push(right);
+            }
+        }
+        if found.rights(&missing)
+            && let Some(pod) = pod
+        {
+            let answer = self.ask(found, trial(pod)).await;
+            found.detached(answer, pod)?;
+        }
+        Some(())
     }
 
     async fn ask(&self, found: &mut Findings, request: Request<Vec<u8>>) -> Result<Raw, CallError> {
@@ -201,7 +248,8 @@ fn wish(instance: Option<&str>) -> Quarantine {
 impl SelfCheck for KubeSelfCheck {
     async fn check(&self, instance: Option<Instance>) -> Vec<Finding> {
         let instance = instance.as_ref().map(|i| i.id.as_str());
-        let mut found = Findings::at(self.cluster.server(), self.cluster.identity.clone());
+        let identity = self.cluster.identity.clone();
+        let mut found = Findings::at(self.cluster.server(), identity, self.makes_first);
         let tried = timeout(LONGEST, self.try_all(&mut found, instance)).await;
         if tried.is_err() {
             found.because(format!("not tried within {} s", LONGEST.as_secs()));

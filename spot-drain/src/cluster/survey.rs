@@ -11,9 +11,11 @@ use super::watch::{refusal, unavailable};
 use super::{Cluster, escape, request};
 use crate::check::{Survey, SurveyedPod};
 use crate::facts::{PodFacts, Uid};
+use crate::feed::words;
 use crate::placement::{Demand, Host};
 use crate::plan::Call;
 use crate::pods::{Pods as _, PodsError};
+use crate::replacement::{Deployments, NamedDeployment};
 use crate::reply::Reply;
 
 /// How many evictions are tried at once.
@@ -44,7 +46,22 @@ impl Cluster {
             budgets,
             daemon_sets,
             tried: BTreeMap::new(),
+            deployments: Deployments::Unknown,
         })
+    }
+
+    /// The Deployments, of which a check needs to know where replacements are made first. What
+    /// cannot be read is unknown there, and no error.
+    pub async fn deployments(&self) -> Deployments {
+        let path = "/apis/apps/v1/deployments";
+        let read = read_page::<NamedDeployment>;
+        match self.listed("deployments", path, None, read).await {
+            Ok(all) => {
+                let facts = |d: NamedDeployment| ((d.namespace, d.name), d.facts);
+                Deployments::Known(all.into_iter().map(facts).collect())
+            }
+            Err(error) => Deployments::Unavailable(words(&error)),
+        }
     }
 
     /// The nodes that a label selector selects, such as `zone=a,!gpu`, or all.

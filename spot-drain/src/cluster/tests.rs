@@ -14,6 +14,7 @@ use super::*;
 mod identity;
 mod node;
 mod pods;
+mod replacement;
 mod replies;
 mod self_check;
 mod survey;

@@ -16,13 +16,15 @@ use super::*;
 use crate::budget::Budgets;
 use crate::classify::DaemonSets;
 use crate::facts::{Owner, PodFacts, Uid};
-use crate::plan::Call;
-use crate::pods::{BudgetChange, Change, Freshness, Listed, PodsError, Watched};
+use crate::plan::{Call, Detach, Reattach};
+use crate::pods::{BudgetChange, Change, Freshness, Listed, PodsError, ReplicaSetChange, Watched};
+use crate::replacement::{DeploymentFacts, HASH_LABEL, ReplicaSetFacts};
 use crate::report::PodOutcome;
 
 mod course;
 mod faults;
 mod feed;
+mod making;
 
 fn secs(s: u64) -> Duration {
     Duration::from_secs(s)
@@ -86,6 +88,8 @@ struct State {
     /// What is attached, look by look; then nothing.
     volumes: VecDeque<Vec<String>>,
     live: Vec<mpsc::UnboundedSender<Watched>>,
+    replica_sets: BTreeMap<String, ReplicaSetFacts>,
+    live_sets: Vec<mpsc::UnboundedSender<ReplicaSetFacts>>,
     /// What was asked, and when.
     asked: Vec<(Instant, String)>,
 }
@@ -271,6 +275,63 @@ impl Pods for Fake {
         let _alive = self.asked(format!("delete {}", call.name));
         self.remove(&call.name);
         Reply::Accepted
+    }
+
+    async fn detach(&self, detach: Detach) -> Reply {
+        let _alive = self.asked(format!("detach {}", detach.name));
+        let mut state = self.state();
+        let Some(pod) = state.present.get_mut(&detach.name) else {
+            return Reply::Gone;
+        };
+        pod.labels.remove(HASH_LABEL);
+        (pod.detached, pod.owner) = (Some(detach.detachment), None);
+        let pod = pod.clone();
+        tell(&mut state, &Change::Seen(pod));
+        Reply::Accepted
+    }
+
+    async fn reattach(&self, reattach: Reattach) -> Reply {
+        let _alive = self.asked(format!("put back {}", reattach.name));
+        let mut state = self.state();
+        let Some(pod) = state.present.get_mut(&reattach.name) else {
+            return Reply::Gone;
+        };
+        pod.labels.insert(HASH_LABEL.into(), reattach.hash);
+        pod.detached = None;
+        let pod = pod.clone();
+        tell(&mut state, &Change::Seen(pod));
+        Reply::Accepted
+    }
+
+    async fn workload(&self, _namespace: String, replica_set: String) -> Workload {
+        let _alive = self.asked(format!("workload {replica_set}"));
+        let set = self.state().replica_sets.get(&replica_set).cloned();
+        let deployment = DeploymentFacts {
+            rolls: true,
+            surge: 1,
+            rolled_out: true,
+            going: false,
+        };
+        set.map_or(Workload::Gone, |set| Workload::Known(set, Some(deployment)))
+    }
+
+    async fn watch_replica_sets(
+        &self,
+        _namespace: String,
+        hashes: Vec<String>,
+    ) -> Result<BoxStream<'static, Result<ReplicaSetChange, PodsError>>, PodsError> {
+        let alive = self.asked(format!("watch replica sets {}", hashes.join(",")));
+        let (send, receive) = mpsc::unbounded_channel();
+        self.state().live_sets.push(send);
+        let next = |mut from: mpsc::UnboundedReceiver<_>| async {
+            let set = from.recv().await?;
+            Some((Ok(ReplicaSetChange::Seen(set)), from))
+        };
+        let guarded = stream::unfold(receive, next).map(move |item| {
+            let _ = &alive;
+            item
+        });
+        Ok(guarded.boxed())
     }
 
     async fn daemon_sets(&self) -> DaemonSets {

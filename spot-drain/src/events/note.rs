@@ -11,7 +11,7 @@ use crate::facts::Uid;
 use crate::observer::Overview;
 use crate::plan::Call;
 use crate::reply::Refusal;
-use crate::report::PodReport;
+use crate::report::{PodReport, Replacement};
 
 /// The most of a message that an event holds, in bytes.
 const MESSAGE: usize = 1024;
@@ -20,11 +20,24 @@ const MESSAGE: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum About {
     Node,
-    Pod {
+    Object {
+        /// Its API version and kind.
+        kind: (&'static str, &'static str),
         namespace: String,
         name: String,
         uid: Uid,
     },
+}
+
+impl About {
+    pub(super) fn pod(namespace: &str, name: &str, uid: &Uid) -> Self {
+        Self::Object {
+            kind: ("v1", "Pod"),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            uid: uid.clone(),
+        }
+    }
 }
 
 /// An event before it is one.
@@ -138,13 +151,42 @@ impl Note {
     }
 
     pub(super) fn left_behind(pod: &PodReport, at: Timestamp) -> Self {
-        let about = About::Pod {
-            namespace: pod.namespace.clone(),
-            name: pod.name.clone(),
-            uid: pod.uid.clone(),
-        };
+        let about = About::pod(&pod.namespace, &pod.name, &pod.uid);
         let message = format!("still there when the drain ended: {}", pod.outcome);
         Self::warning(about, "LeftBehind", message, at)
+    }
+
+    /// What is said of a pod's workload: in the same words of each of its pods, so that they count
+    /// up.
+    pub(super) fn replaced(pod: &PodReport, at: Timestamp) -> Option<Self> {
+        let was = pod.detachment.as_ref()?;
+        let about = About::Object {
+            kind: ("apps/v1", "ReplicaSet"),
+            namespace: pod.namespace.clone(),
+            name: was.replica_set.clone(),
+            uid: was.uid.clone(),
+        };
+        Some(match pod.replacement.as_ref()? {
+            Replacement::First => Self {
+                about,
+                ..Self::normal(
+                    "ReplacedFirst",
+                    "a pod served until another was ready in its place, and was then evicted",
+                    at,
+                )
+            },
+            Replacement::Late => {
+                let message = "a pod had to be evicted before another was ready in its place";
+                Self::warning(about, "ReplacementLate", message, at)
+            }
+            Replacement::Stuck { why } => {
+                let message = format!("a pod could not be put back: {why}");
+                Self::warning(about, "LeftDetached", message, at)
+            }
+            Replacement::Awaited | Replacement::PutBack | Replacement::NotFirst { .. } => {
+                return None;
+            }
+        })
     }
 }
 
@@ -218,7 +260,11 @@ fn short(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::replacement::Detachment;
+    use crate::report::PodOutcome;
 
     #[test]
     fn a_message_fits_an_event() {
@@ -232,6 +278,49 @@ mod tests {
         let text = "drain incomplete\n  left behind:\n    shop/web: blocked\n  notes:\n    x";
         let line = "drain incomplete; left behind: shop/web: blocked; notes: x";
         assert_eq!(one_line(text), line);
+    }
+
+    #[test]
+    fn of_a_workload_that_was_replaced_first_the_same_is_said_of_each_pod() {
+        let said = |name: &str, replacement: Replacement| {
+            let detachment = Detachment {
+                replica_set: "web-abc".to_owned(),
+                ..Detachment::default()
+            };
+            let pod = PodReport {
+                namespace: "shop".to_owned(),
+                name: name.to_owned(),
+                uid: Uid(name.to_owned()),
+                class: "evict",
+                outcome: PodOutcome::Gone,
+                last_refusal: None,
+                warnings: Vec::new(),
+                replacement: Some(replacement),
+                detachment: Some(detachment),
+                finalizers: Vec::new(),
+                tries: 1,
+                grace: None,
+                own_grace: Duration::ZERO,
+                deleted: false,
+                accepted_after: None,
+                gone_after: None,
+            };
+            Note::replaced(&pod, Timestamp::UNIX_EPOCH)
+        };
+        let first = said("a", Replacement::First).unwrap();
+        assert_eq!(Some(&first), said("b", Replacement::First).as_ref());
+        assert_eq!((first.reason, first.warning), ("ReplacedFirst", false));
+        assert!(
+            matches!(&first.about, About::Object { kind: (_, "ReplicaSet"), name, .. } if name == "web-abc")
+        );
+        let late = said("a", Replacement::Late).unwrap();
+        assert_eq!((late.reason, late.warning), ("ReplacementLate", true));
+        let why = "no right".to_owned();
+        let stuck = said("a", Replacement::Stuck { why }).unwrap();
+        assert_eq!(stuck.message, "a pod could not be put back: no right");
+        for nothing in [Replacement::PutBack, Replacement::Awaited] {
+            assert_eq!(said("a", nothing), None);
+        }
     }
 
     #[test]

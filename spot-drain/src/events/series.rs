@@ -100,7 +100,7 @@ impl Series {
         // Names are ASCII.
         let object = match &note.about {
             About::Node => &self.node,
-            About::Pod { name, .. } => name,
+            About::Object { name, .. } => name,
         };
         let object = &object[..object.len().min(NAME.0 - NAME.1)];
         let object = object.trim_end_matches(['.', '-']);
@@ -113,12 +113,13 @@ impl Series {
         let involved = match &note.about {
             // The kubelet's events name the node by its name here, too.
             About::Node => json!({ "apiVersion": "v1", "kind": "Node", "name": host, "uid": host }),
-            About::Pod {
+            About::Object {
+                kind: (version, kind),
                 namespace,
                 name,
                 uid,
             } => json!({
-                "apiVersion": "v1", "kind": "Pod",
+                "apiVersion": version, "kind": kind,
                 "namespace": namespace, "name": name, "uid": uid,
             }),
         };
@@ -144,7 +145,7 @@ impl Series {
 pub(super) fn namespace(about: &About) -> &str {
     match about {
         About::Node => "default",
-        About::Pod { namespace, .. } => namespace,
+        About::Object { namespace, .. } => namespace,
     }
 }
 

@@ -91,7 +91,7 @@ impl EventWriter {
     async fn write(&mut self, note: Note) -> bool {
         let patience = match note.about {
             About::Node => PATIENCE.0,
-            About::Pod { .. } => PATIENCE.1,
+            About::Object { .. } => PATIENCE.1,
         };
         let end = Instant::now() + patience;
         let mut pause = PAUSE.0;

@@ -73,7 +73,8 @@ impl Drain {
             }
             Reply::BudgetClosed(refusal) => Some(entry.closed(refusal, left, (since, now), shared)),
             Reply::Overloaded { retry_after } => {
-                let asked = retry_after.unwrap_or(OVERLOAD);
+                let asked = retry_after.filter(|asked| !asked.is_zero());
+                let asked = asked.unwrap_or(OVERLOAD);
                 shared.pause(asked.min(left / 4).max(SHORTEST), uid, now);
                 Some(Hold::Overloaded)
             }

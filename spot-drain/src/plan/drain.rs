@@ -26,6 +26,8 @@ pub(super) struct Drain {
     pub(super) listed: bool,
     /// When a pod was last seen for the first time.
     pub(super) newest: Instant,
+    /// The node is known to take no new pods.
+    pub(super) cordoned: bool,
     /// When it was cancelled.
     pub(super) cancelled: Option<Instant>,
     pub(super) suspicion: Suspicion,
@@ -49,6 +51,7 @@ impl Drain {
             ranks: BTreeMap::new(),
             listed: false,
             newest: now,
+            cordoned: false,
             cancelled: None,
             suspicion: Suspicion::new(now),
             volumes: Volumes::default(),
@@ -86,6 +89,11 @@ impl Drain {
                 shared.end(&pod, &reply, now);
                 self.on_answered(&pod, reply, now, shared, effects);
             }
+            Input::Patched { pod, reply } => {
+                shared.end_patch(&pod, &reply, now);
+                self.on_patched(&pod, reply, now);
+            }
+            Input::Cordoned => self.cordoned = true,
             Input::Attached(answer) => self.volumes.looked(answer, now),
             Input::Nearer(deadline) => {
                 if self.deadline.is_none_or(|d| deadline < d) {
@@ -168,7 +176,7 @@ impl Drain {
         let lane = shared.lanes.of(&pod, None);
         self.newest = now;
         let left = self.leaves(&pod, now);
-        let mut entry = Entry::new(pod, lane, shared.next_question());
+        let mut entry = Entry::new(pod, lane, shared.next_question(), now);
         entry.left_until = left;
         entry.place(class, now);
         self.ranks.insert(rank, uid.clone());

@@ -7,6 +7,7 @@ use spot_core::deadline::HORIZON;
 use tokio::time::Instant;
 
 use super::lane::LaneKey;
+use super::making::Making;
 use super::{Call, after};
 use crate::classify::Class;
 use crate::facts::PodFacts;
@@ -111,11 +112,14 @@ pub(super) struct Entry {
     pub(super) gone: Option<Instant>,
     /// It came back, and is left until then.
     pub(super) left_until: Option<Instant>,
+    /// How it goes with its replacement.
+    pub(super) making: Making,
 }
 
 impl Entry {
-    pub(super) fn new(facts: PodFacts, lane: LaneKey, question: u64) -> Self {
+    pub(super) fn new(facts: PodFacts, lane: LaneKey, question: u64, now: Instant) -> Self {
         Self {
+            making: Making::new(&facts, now),
             facts,
             class: Class::Undecided,
             lane,
@@ -141,6 +145,7 @@ impl Entry {
             .terminating
             .filter(|_| self.facts.terminating.is_none());
         self.facts = facts;
+        self.making.seen(&self.facts);
         match self.state {
             State::InFlight { .. } | State::Gone | State::Would => {}
             State::Going { .. } if self.class != Class::Awaited => {

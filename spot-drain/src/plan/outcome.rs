@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::drain::Drain;
 use super::entry::{Entry, Hold, State};
 use super::shared::Shared;
-use super::{ANSWERS, LINGER};
+use super::{ANSWERS, LINGER, PUTTING_BACK};
 use crate::classify::{Class, warnings};
 use crate::observer::Overview;
 use crate::report::{Hindrance, PodOutcome, PodReport, Report};
@@ -16,8 +16,10 @@ impl Drain {
     pub(super) fn outcome(&self, now: Instant, shared: &Shared) -> Option<DrainOutcome> {
         if let Some(at) = self.cancelled {
             let waits = |e: &Entry| matches!(e.state, State::InFlight { .. });
-            let over = now >= (at + ANSWERS).min(self.window.end());
-            let answered = over || !self.pods.values().any(waits);
+            let busy = self.has_to_put_back();
+            let limit = if busy { PUTTING_BACK } else { ANSWERS };
+            let over = now >= (at + limit).min(self.window.end());
+            let answered = over || !busy && !self.pods.values().any(waits);
             return answered.then_some(DrainOutcome::Cancelled);
         }
         if now < self.window.end() {
@@ -83,6 +85,8 @@ impl Drain {
                 Class::Evict(_) => warnings(&e.facts).iter().map(ToString::to_string).collect(),
                 _ => Vec::new(),
             },
+            replacement: e.replacement(),
+            detachment: e.detachment().cloned(),
             finalizers: e.facts.finalizers.clone(),
             tries: e.tries,
             grace: e.grace.filter(|_| e.accepted.is_some()),

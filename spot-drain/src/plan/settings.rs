@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::replacement::MakeBeforeBreak;
 use crate::rules::{Rules, Usual};
 
 /// What is done about pods that a budget holds.
@@ -57,6 +58,12 @@ pub struct Settings {
     pub limits: Limits,
     /// Which pods are left alone, and in which order the rest goes.
     pub rules: Arc<dyn Rules>,
+    /// For which workloads a replacement is made before a pod is evicted. Only on a node that is
+    /// known to take no new pods ([`Input::Cordoned`](super::Input::Cordoned)), and not in a dry
+    /// run.
+    pub make_before_break: MakeBeforeBreak,
+    /// The notice by which it is drained, to be written on pods that are detached.
+    pub notice: Option<String>,
     /// Namespace and name of the pod that drains, where it is one.
     pub ourselves: Option<(String, String)>,
     /// The API server checks every call and carries none of them out; an accepted one ends
@@ -75,6 +82,8 @@ impl Default for Settings {
             budgets: BudgetPolicy::Respect,
             limits: Limits::default(),
             rules: Arc::new(Usual),
+            make_before_break: MakeBeforeBreak::Off,
+            notice: None,
             ourselves: None,
             dry_run: false,
             longest: Duration::from_secs(15 * 60),
@@ -119,6 +128,15 @@ impl Settings {
     pub fn with_rules(self, rules: impl Rules + 'static) -> Self {
         Self {
             rules: Arc::new(rules),
+            ..self
+        }
+    }
+
+    /// With replacements made first, for these workloads.
+    #[must_use]
+    pub fn with_make_before_break(self, make_before_break: MakeBeforeBreak) -> Self {
+        Self {
+            make_before_break,
             ..self
         }
     }

@@ -8,10 +8,12 @@ use tokio::time::Instant;
 use super::lane::{Busy, LaneKey, Lanes};
 use super::pace::Pace;
 use super::rights::Rights;
+use super::workloads::Workloads;
 use super::{Effect, Learnt, Limits};
 use crate::budget::Budgets;
 use crate::classify::DaemonSets;
 use crate::facts::Uid;
+use crate::replacement::Workload;
 use crate::reply::Reply;
 use crate::report::Hindrance;
 
@@ -28,6 +30,9 @@ pub(super) struct Shared {
     calls: BTreeMap<Uid, UnderWay>,
     pub(super) pace: Pace,
     pub(super) lanes: Lanes,
+    /// Patches of pods under way.
+    patches: BTreeMap<Uid, Instant>,
+    pub(super) workloads: Workloads,
     pub(super) daemon_sets: DaemonSets,
     /// How often they were learnt.
     pub(super) daemon_sets_learnt: u64,
@@ -48,6 +53,8 @@ impl Shared {
             calls: BTreeMap::new(),
             pace: Pace::new(limits),
             lanes: Lanes::default(),
+            patches: BTreeMap::new(),
+            workloads: Workloads::default(),
             daemon_sets: DaemonSets::Unknown,
             daemon_sets_learnt: 0,
             daemon_sets_asked: 0,
@@ -77,6 +84,29 @@ impl Shared {
             Learnt::Budget(budget) => {
                 self.pace.heard();
                 self.lanes.seen(budget, now);
+            }
+            Learnt::Workload {
+                namespace,
+                replica_set,
+                workload,
+            } => {
+                if let Workload::Unavailable(why) = &workload {
+                    self.hindered(Hindrance::Workload {
+                        namespace: namespace.clone(),
+                        why: why.clone(),
+                    });
+                }
+                self.workloads.learn(namespace, replica_set, workload);
+            }
+            Learnt::ReplicaSet(set) => {
+                self.pace.heard();
+                self.workloads.seen(set);
+            }
+            Learnt::ReplicaSetGone(set) => self.workloads.gone(set),
+            Learnt::ReplicaSetsWatched { namespace } => self.workloads.watched(&namespace, None),
+            Learnt::ReplicaSetsUnwatched { namespace, why } => {
+                self.workloads.watched(&namespace, Some(why.clone()));
+                self.hindered(Hindrance::ReplicaSetWatch { namespace, why });
             }
             Learnt::BudgetGone { namespace, name } => self.lanes.gone(&namespace, &name),
             Learnt::BudgetsWatched { namespace } => self.lanes.watched(namespace, true, now),
@@ -154,7 +184,27 @@ impl Shared {
 
     /// Whether a call may start at `now`, whatever its lane.
     pub(super) fn has_slot(&self, now: Instant) -> bool {
-        self.calls.len() < self.pace.width() && self.opens(now) <= now
+        let under_way = self.calls.len() + self.patches.len();
+        under_way < self.pace.width() && self.opens(now) <= now
+    }
+
+    /// A patch of a pod starts.
+    pub(super) fn start_patch(&mut self, pod: Uid, now: Instant) {
+        self.pace.take(now);
+        self.patches.insert(pod, now);
+    }
+
+    /// A patch of a pod was answered at `now`, or got lost.
+    pub(super) fn end_patch(&mut self, pod: &Uid, reply: &Reply, now: Instant) {
+        let since = self.patches.remove(pod);
+        if matches!(reply, Reply::Lost { .. }) {
+            self.pace.lost(now);
+            return;
+        }
+        self.pace.heard();
+        if let (Some(since), Reply::Accepted) = (since, reply) {
+            self.pace.answered(since, now);
+        }
     }
 
     /// A call for a pod starts.
@@ -201,6 +251,7 @@ impl Shared {
     /// A call for a pod is nobody's any more.
     pub(super) fn forget(&mut self, pod: &Uid) {
         self.calls.remove(pod);
+        self.patches.remove(pod);
     }
 
     /// The evictions under way.

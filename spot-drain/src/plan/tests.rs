@@ -15,6 +15,8 @@ mod budgets;
 mod calls;
 mod fleet;
 mod limits;
+mod making;
+mod making_model;
 mod order;
 mod pods;
 mod properties;

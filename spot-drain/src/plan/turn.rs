@@ -1,6 +1,6 @@
 //! Whose turn it is: what is started at a moment, and when there is something to do next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -43,7 +43,11 @@ impl Drain {
         effects: &mut Vec<Effect>,
     ) {
         self.catch_up(now, shared);
-        if self.cancelled.is_some() || now >= self.window.end() {
+        if now >= self.window.end() {
+            return;
+        }
+        if self.cancelled.is_some() {
+            self.put_back(now, shared, effects);
             return;
         }
         let undecided = self.pods.values().filter(|e| e.class == Class::Undecided);
@@ -58,7 +62,9 @@ impl Drain {
         shared.doubt_rights(now, effects);
         self.suspect(now, effects);
         self.look_at_volumes(now, effects);
-        let startable = self.startable(now, shared);
+        self.make_first(now, shared, effects);
+        let ready = self.replaced(shared);
+        let startable = self.startable(now, &ready, shared);
         for (uid, _) in &startable {
             if let Some(entry) = self.pods.get(uid) {
                 shared.ask_watch(&entry.lane, effects);
@@ -83,6 +89,9 @@ impl Drain {
                 shared.lanes.count(&entry.lane, &mut busy);
             }
             shared.start(uid, entry.lane.clone(), delete, now);
+            entry
+                .making
+                .goes(&entry.facts, ready.contains(&entry.facts.uid));
             let call = entry.start(&self.window, delete, self.settings.dry_run, now);
             effects.push(if delete {
                 Effect::Delete(call)
@@ -95,12 +104,13 @@ impl Drain {
     /// When there is something to do without anything being heard.
     pub(super) fn next_wake(&self, now: Instant, shared: &Shared) -> Instant {
         let waves = self.waves();
+        let ready = self.replaced(shared);
         let opens = shared.opens(now);
         let pods = self.pods.values().flat_map(|e| match e.state {
             State::Ready { not_before } => {
                 let evict = (!shared.rights.barred(&e.facts.namespace)).then(|| {
                     let lane = shared.lanes.opens(&e.lane).unwrap_or(now);
-                    let due = self.due(e, &waves);
+                    let due = self.due(e, &waves, &ready);
                     not_before.max(lane).max(due).max(opens)
                 });
                 [evict, self.delete_at(e).map(|at| at.max(opens))]
@@ -113,6 +123,7 @@ impl Drain {
             .chain(self.suspicion_wake())
             .chain(shared.rights.wake())
             .chain(self.cancelled.map(|at| at + ANSWERS))
+            .chain(self.making_wake(opens, shared))
             .chain(self.volumes_wake())
             .filter(|t| *t > now)
             .fold(self.window.end(), Instant::min)
@@ -123,7 +134,7 @@ impl Drain {
     /// Those that were tried least come first: a pod that is refused again and again does not
     /// keep others of its lane, which another budget or none may hold, from being tried. Of the
     /// rest those that are not ready: they serve nobody, and their budget may not count them.
-    fn startable(&self, now: Instant, shared: &Shared) -> Vec<(Uid, Start)> {
+    fn startable(&self, now: Instant, ready: &BTreeSet<Uid>, shared: &Shared) -> Vec<(Uid, Start)> {
         let waves = self.waves();
         let mut startable = Vec::new();
         for entry in self.in_order() {
@@ -137,7 +148,7 @@ impl Drain {
                     Start::EvictLate
                 }
             } else if !shared.rights.barred(&entry.facts.namespace)
-                && now >= not_before.max(self.due(entry, &waves))
+                && now >= not_before.max(self.due(entry, &waves, ready))
             {
                 Start::Evict
             } else {
@@ -154,13 +165,19 @@ impl Drain {
             .collect()
     }
 
-    /// From when on a pod may be evicted.
-    fn due(&self, entry: &Entry, waves: &Waves) -> Instant {
+    /// From when on a pod may be evicted; `ready` are those whose replacements are.
+    fn due(&self, entry: &Entry, waves: &Waves, ready: &BTreeSet<Uid>) -> Instant {
         let turn = entry.turn();
+        let latest = self.window.latest_for(entry.facts.grace);
         if turn.last {
-            return self.window.latest_for(entry.facts.grace);
+            return latest;
         }
-        waves.starts(turn.wave).unwrap_or(self.window.start())
+        let turn = waves.starts(turn.wave).unwrap_or(self.window.start());
+        if ready.contains(&entry.facts.uid) {
+            return turn;
+        }
+        self.waits_until(entry)
+            .map_or(turn, |until| turn.max(until))
     }
 
     /// When the waves start that wait for others.

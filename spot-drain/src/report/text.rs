@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Hindrance, PodOutcome, PodReport, Report};
+use super::{Hindrance, PodOutcome, PodReport, Replacement, Report};
 
 /// How many pods of one fate are named.
 const NAMED: usize = 10;
@@ -85,7 +85,9 @@ fn fate(pod: &PodReport) -> String {
 fn notes(pod: &PodReport) -> Option<String> {
     let cut = |grace| format!("grace cut from {} to {grace} s", pod.own_grace.as_secs());
     let deleted = pod.deleted.then(|| "deleted past its budget".to_owned());
+    let replacement = pod.replacement.as_ref().map(ToString::to_string);
     let notes = pod.grace.map(cut).into_iter().chain(deleted);
+    let notes = notes.chain(replacement);
     let notes: Vec<String> = notes.chain(pod.warnings.iter().cloned()).collect();
     (!notes.is_empty()).then(|| notes.join("; "))
 }
@@ -115,6 +117,19 @@ impl fmt::Display for PodOutcome {
     }
 }
 
+impl fmt::Display for Replacement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::First => f.write_str("its replacement was ready first"),
+            Self::Late => f.write_str("its replacement was not ready in time"),
+            Self::Awaited => f.write_str("detached, its replacement not ready yet"),
+            Self::PutBack => f.write_str("put back"),
+            Self::Stuck { why } => write!(f, "detached, and could not be put back ({why})"),
+            Self::NotFirst { why } => write!(f, "no replacement first: {why}"),
+        }
+    }
+}
+
 impl fmt::Display for Hindrance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -131,6 +146,14 @@ impl fmt::Display for Hindrance {
             Self::BudgetWatch { namespace, why } => write!(
                 f,
                 "budgets of {namespace} could not be watched, closed ones were asked every few seconds ({why})"
+            ),
+            Self::Workload { namespace, why } => write!(
+                f,
+                "workloads of {namespace} unknown, no replacement made first ({why})"
+            ),
+            Self::ReplicaSetWatch { namespace, why } => write!(
+                f,
+                "ReplicaSets of {namespace} could not be watched, replacements not seen to be ready ({why})"
             ),
             Self::Volumes { why } => write!(f, "attached volumes unknown ({why})"),
         }
@@ -154,6 +177,8 @@ mod tests {
             outcome,
             last_refusal: None,
             warnings: Vec::new(),
+            replacement: None,
+            detachment: None,
             finalizers: Vec::new(),
             tries: 1,
             grace: None,

@@ -69,6 +69,18 @@ fn scale(store: &Store, pods: &[&Value]) -> Result<i64, String> {
         let found = kind
             .and_then(|kind| store.get(kind, &name))
             .filter(|object| text(object, "/metadata/uid") == uid);
+        // The scale of a Deployment's ReplicaSet is the Deployment's.
+        let deployment = found.and_then(|set| {
+            let owner = controller(set).filter(|o| text(o, "/kind") == "Deployment")?;
+            let name = key(text(pod, "/metadata/namespace"), text(owner, "/name"));
+            let uid = text(owner, "/uid");
+            let found = store.get(Kind::Deployment, &name);
+            found.filter(|object| text(object, "/metadata/uid") == uid)
+        });
+        let (found, uid) = match deployment {
+            Some(deployment) => (Some(deployment), text(deployment, "/metadata/uid")),
+            None => (found, uid),
+        };
         let Some(found) = found else {
             let pod = text(pod, "/metadata/name");
             return Err(format!("found no controllers for pod \"{pod}\""));

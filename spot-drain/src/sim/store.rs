@@ -142,7 +142,7 @@ impl Store {
 
     /// Puts a new object in, with its UID, version and time of creation.
     pub(crate) fn insert(&mut self, kind: Kind, object: Value, now: Timestamp) -> Arc<Value> {
-        let object = self.identified(kind, object, now);
+        let object = self.identified(kind, without_empty_maps(object), now);
         let object = self.versioned(object);
         let key = key_of(&object);
         self.keep(kind, key.clone(), Arc::clone(&object));
@@ -155,7 +155,7 @@ impl Store {
         let key = key_of(&object);
         let previous = self.get(kind, &key).cloned();
         if let Some(previous) = &previous {
-            let mut same = object;
+            let mut same = without_empty_maps(object);
             let version = previous["metadata"]["resourceVersion"].clone();
             set(&mut same, &["metadata", "resourceVersion"], version);
             if same == **previous {
@@ -259,6 +259,17 @@ impl Store {
             .parse()
             .unwrap_or_default()
     }
+}
+
+/// The object as the server keeps it: labels and annotations of which there are none are not there.
+fn without_empty_maps(mut object: Value) -> Value {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        let is_empty = |value: &Value| value.as_object().is_some_and(serde_json::Map::is_empty);
+        metadata.retain(|name, value| {
+            !matches!(name.as_str(), "labels" | "annotations") || !is_empty(value)
+        });
+    }
+    object
 }
 
 #[cfg(test)]

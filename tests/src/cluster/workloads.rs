@@ -178,19 +178,26 @@ impl Cluster {
     /// When the API server refuses, or the pods are not ready within the time.
     pub async fn stateful_set_on(&self, node: &Node, workload: &Workload) -> Result<Vec<Pod>> {
         self.alone(node, async {
-            let _: StatefulSet = self
-                .make(json!({
-                    "metadata": {"name": workload.name},
-                    "spec": {
-                        "replicas": workload.replicas,
-                        "serviceName": workload.name,
-                        "selector": {"matchLabels": workload.labels()},
-                        "template": workload.template(self.namespace()),
-                    },
-                }))
-                .await?;
+            self.make_stateful_set(workload).await?;
             self.wait_ready(&workload.name, workload.replicas).await
         })
+        .await
+    }
+
+    /// Makes a `StatefulSet`. Its pods go to any node of the cluster.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn make_stateful_set(&self, workload: &Workload) -> Result<StatefulSet> {
+        self.make(json!({
+            "metadata": {"name": workload.name},
+            "spec": {
+                "replicas": workload.replicas,
+                "serviceName": workload.name,
+                "selector": {"matchLabels": workload.labels()},
+                "template": workload.template(self.namespace()),
+            },
+        }))
         .await
     }
 

@@ -182,16 +182,20 @@ pub fn arguments(objects: &[Value]) -> Vec<String> {
         .collect()
 }
 
+/// The version of a server that manifests are for.
+pub fn version(of: Manifests) -> &'static str {
+    match of {
+        Manifests::Current => CURRENT,
+        Manifests::Before136 => BEFORE,
+    }
+}
+
 /// The plain manifests, as the chart renders them: without what says that Helm manages them.
 ///
 /// # Errors
 /// When Helm refuses.
 pub async fn manifests(of: Manifests) -> Result<String> {
-    let version = match of {
-        Manifests::Current => CURRENT,
-        Manifests::Before136 => BEFORE,
-    };
-    let text = Render::of(version).text().await?;
+    let text = Render::of(version(of)).text().await?;
     let helms_own = [
         "# Source: ",
         "app.kubernetes.io/managed-by: ",

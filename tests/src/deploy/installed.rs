@@ -4,12 +4,13 @@ use std::{path::Path, time::Duration};
 
 use k8s_openapi::api::{apps::v1::DaemonSet, core::v1::Pod};
 use kube::{Api, Client, api::ListParams};
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::{Manifests, NAME, NAMESPACE, agent::Agent};
+use super::{Manifests, NAME, NAMESPACE, agent::Agent, chart};
 use crate::{
     Error, Result, cluster::Node, control_plane::ControlPlane, error::Context as _,
-    wait::wait_until,
+    scratch::Scratch, wait::wait_until,
 };
 
 /// How long controllers may take on a busy machine.
@@ -22,6 +23,8 @@ pub struct Installed {
     pub plane: ControlPlane,
     /// What is installed.
     pub manifests: Manifests,
+    /// The same, object by object.
+    pub objects: Vec<Value>,
 }
 
 impl Installed {
@@ -46,7 +49,61 @@ impl Installed {
     pub async fn start(manifests: Manifests) -> Result<Self> {
         let plane = ControlPlane::start().await?;
         apply(&plane, &manifests.path(), &[]).await?;
-        Ok(Self { plane, manifests })
+        let objects = manifests.objects()?;
+        Ok(Self {
+            plane,
+            manifests,
+            objects,
+        })
+    }
+
+    /// As [`Installed::shared`], with make before break for all workloads.
+    ///
+    /// # Errors
+    /// As [`Installed::shared`].
+    pub async fn shared_making_first(manifests: Manifests) -> Result<&'static Self> {
+        static CURRENT: OnceCell<Installed> = OnceCell::const_new();
+        static BEFORE: OnceCell<Installed> = OnceCell::const_new();
+        let cell = match manifests {
+            Manifests::Current => &CURRENT,
+            Manifests::Before136 => &BEFORE,
+        };
+        cell.get_or_try_init(|| Self::start_making_first(manifests))
+            .await
+    }
+
+    /// As [`Installed::start`], with make before break for all workloads: what the chart renders.
+    ///
+    /// # Errors
+    /// As [`Installed::shared`], and when Helm refuses.
+    pub async fn start_making_first(manifests: Manifests) -> Result<Self> {
+        let plane = ControlPlane::start().await?;
+        let render = chart::Render::of(chart::version(manifests));
+        let text = render.set("handler.makeBeforeBreak=\"on\"").text().await?;
+        let scratch = Scratch::new("installed")?;
+        let file = scratch.path().join("making-first.yaml");
+        std::fs::write(&file, &text).context("write what was rendered")?;
+        apply(&plane, &file, &[]).await?;
+        Ok(Self {
+            plane,
+            manifests,
+            objects: super::objects(&text)?,
+        })
+    }
+
+    /// The one object of a kind that is installed.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn object(&self, kind: &str) -> Result<Value> {
+        let found = self.objects.iter().find(|object| object["kind"] == kind);
+        let found = found.cloned();
+        found.ok_or_else(|| Error::Usage(format!("no {kind} is installed")))
+    }
+
+    /// Whether it makes replacements first for any workload.
+    pub fn makes_first(&self) -> bool {
+        chart::arguments(&self.objects).contains(&"--make-before-break=on".to_owned())
     }
 
     /// A client that may do everything.

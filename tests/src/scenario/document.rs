@@ -29,6 +29,7 @@ pub fn document() -> String {
         ("The specification's list: `scenario_NN_…`", true),
         ("Outages and changes of the order: `outage_…`", false),
         ("Bad input: `bad_input_…`", false),
+        ("Make before break: `make_before_break_…`", false),
     ];
     for (part, (title, numbered)) in parts.into_iter().enumerate() {
         let _ = write!(text, "\n## {title}\n\n");
@@ -62,6 +63,7 @@ fn part_of(scenario: &Scenario) -> usize {
         Number::Listed(_) => 0,
         Number::Outage => 1,
         Number::BadInput => 2,
+        Number::Replacement => 3,
     }
 }
 

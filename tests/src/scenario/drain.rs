@@ -105,7 +105,7 @@ impl<'a> DrainOf<'a> {
         let pods = connection.pods(&self.node.name);
         let drainer = NodeDrainer::new(pods).with_settings(self.settings.clone());
         let began = Instant::now();
-        let order = order_for(began, self.left);
+        let order = order_for(began, self.left).with_held(self.cordon);
         let deadline = began + self.left;
         let (orders, ordered) = watch::channel(order);
         let mut task = JoinSet::new();

@@ -8,11 +8,11 @@ use spot_core::{
     clock::WallClock,
     deadline::Deadline,
     handler::{Handler, HandlerError},
-    notice::{Instance, Notice, NoticeId, NoticeKind, Signal},
+    notice::{Instance, Notice, NoticeEnd, NoticeId, NoticeKind, Signal},
     observer::{Event, Observer, Occurrence},
     source::NoticeSource,
 };
-use spot_drain::{driver::NodeDrainer, report::Report};
+use spot_drain::{driver::NodeDrainer, plan::Settings, report::Report};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -21,6 +21,9 @@ use tokio::{
 
 use super::stage::{Rights, Stage};
 use crate::{Error, Result, cluster::Node};
+
+/// The notice that it is told of.
+const NOTICE: &str = "spot-interruption";
 
 /// A handler under way. Dropping it ends it as a kill would: nothing is tidied up.
 pub struct Handling {
@@ -72,10 +75,24 @@ impl Handling {
         rights: &Rights,
         clock: Arc<dyn WallClock>,
     ) -> Result<Self> {
+        Self::start_with(stage, node, rights, clock, Settings::default()).await
+    }
+
+    /// The same with other settings of the drain.
+    ///
+    /// # Errors
+    /// When the user cannot be made.
+    pub async fn start_with(
+        stage: &Stage,
+        node: &Node,
+        rights: &Rights,
+        clock: Arc<dyn WallClock>,
+        settings: Settings,
+    ) -> Result<Self> {
         let connection = stage.connect(rights).await?;
         let (told, tells) = mpsc::channel(4);
         let (diary, events) = watch::channel(Vec::new());
-        let drainer = NodeDrainer::new(connection.pods(&node.name));
+        let drainer = NodeDrainer::new(connection.pods(&node.name)).with_settings(settings);
         let handler = Handler::builder(drainer)
             .source(Told(tells))
             .node(connection.node(&node.name))
@@ -108,9 +125,19 @@ impl Handling {
         let (now, wall) = (Instant::now(), self.clock.now());
         let left = SignedDuration::try_from(deadline.saturating_duration_since(now));
         let deadline = Deadline::anchored(wall + left.unwrap_or_default(), wall, now);
-        let id = NoticeId::new("spot-interruption");
+        let id = NoticeId::new(NOTICE);
         let notice = Notice::new(id, NoticeKind::SpotInterruption, now).with_deadline(deadline);
         self.tell(Signal::Raised(notice)).await
+    }
+
+    /// Tells it that the notice was taken back.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub async fn call_off(&self) -> Result<()> {
+        let notice = NoticeId::new(NOTICE);
+        let how = NoticeEnd::Cancelled;
+        self.tell(Signal::Ended { notice, how }).await
     }
 
     /// What has happened so far.

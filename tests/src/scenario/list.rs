@@ -3,8 +3,8 @@
 use super::{
     Number, Scenario,
     Stages::{self, Both, RealOnly, SimulatorOnly},
-    budgets, denied, ends, inputs, outages, pods, quarantine, replaced, restarts, rights, times,
-    troubles, watches,
+    budgets, denied, ends, inputs, outages, pods, quarantine, replaced, replacements, restarts,
+    rights, times, troubles, watches,
 };
 
 macro_rules! scenario {
@@ -159,4 +159,21 @@ pub static SCENARIOS: &[Scenario] = &[
         "Graces below zero, of centuries and of the largest number there is"),
     scenario!(Number::BadInput, Both, inputs::a_node_that_is_deleted_half_way,
         "The node is deleted half-way through: the rest is evicted all the same"),
+
+    scenario!(Number::Replacement, Both, replacements::nobody_is_missed,
+        "Three pods, and one that its budget guards: no moment with fewer than are wanted"),
+    scenario!(Number::Replacement, Both, replacements::without_room_elsewhere_no_grace_is_cut,
+        "No node has room: evicted when their graces have to begin, which are whole"),
+    scenario!(Number::Replacement, Both, replacements::a_recreate_deployment_is_evicted_as_ever,
+        "The strategy is `Recreate`: evicted at once, no pod is changed, and the report says why"),
+    scenario!(Number::Replacement, Both, replacements::without_the_right_to_patch_pods_they_go_as_ever,
+        "RBAC without `patch` on pods: tried three times, evicted then"),
+    scenario!(Number::Replacement, Both, replacements::called_off_the_pods_are_taken_back,
+        "The notice is taken back when they are detached: the same pods, none besides, none missing meanwhile"),
+    scenario!(Number::Replacement, Both, replacements::a_handler_called_off_gives_the_node_back_whole,
+        "The same of a whole handler: put back before the node is released"),
+    scenario!(Number::Replacement, Both, replacements::killed_in_each_phase_it_is_carried_on,
+        "A handler is killed four times: carried on, nobody missing, no orphan"),
+    scenario!(Number::Replacement, Both, replacements::killed_and_the_notice_gone_it_is_taken_back,
+        "A handler is killed when pods are detached, and the notice is gone: the next puts them back"),
 ];

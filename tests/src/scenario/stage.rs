@@ -36,6 +36,7 @@ pub enum Kind {
 pub struct Rights {
     without: Vec<(&'static str, &'static str)>,
     delete: bool,
+    make_before_break: bool,
 }
 
 impl Rights {
@@ -55,6 +56,13 @@ impl Rights {
     #[must_use]
     pub fn with_delete(mut self) -> Self {
         self.delete = true;
+        self
+    }
+
+    /// And what make before break needs.
+    #[must_use]
+    pub fn with_make_before_break(mut self) -> Self {
+        self.make_before_break = true;
         self
     }
 }

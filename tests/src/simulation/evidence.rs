@@ -11,7 +11,7 @@ use spot_imds::sim::Asked;
 use tokio::time::Instant;
 
 pub(super) use diary::{Diary, Entry};
-pub(super) use ledger::{History, Ledger, Pod, Trail};
+pub(super) use ledger::{History, Ledger, Pod, Trail, is_detached};
 
 /// One life of one machine's handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,6 +1,6 @@
 //! Whether a simulation went as it must, judged from what the servers saw.
 //!
-//! The rules have the numbers of the drain's specification (P1 to P13), or words of their own.
+//! The rules have the numbers of the drain's specification (P1 to P14), or words of their own.
 
 mod calls;
 mod drains;
@@ -8,6 +8,7 @@ mod idle;
 mod node;
 mod notices;
 mod progress;
+mod replacements;
 mod report;
 mod storm;
 
@@ -108,6 +109,7 @@ pub(super) fn judge(plot: &Plot, evidence: &Evidence) -> Verdict {
         drains::judge(case, &mut verdict);
         report::judge(case, &mut verdict);
         progress::judge(case, &mut verdict);
+        replacements::judge(case, &mut verdict);
         idle::judge(case, &mut verdict);
     }
     calls::judge(plot, evidence, &mut verdict);

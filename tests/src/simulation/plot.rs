@@ -45,6 +45,8 @@ pub(super) struct Manner {
     pub(super) budgets: BudgetPolicy,
     pub(super) limits: Limits,
     pub(super) dry_run: bool,
+    /// Replacements are made first.
+    pub(super) makes_first: bool,
 }
 
 /// Everything that a seed says.
@@ -132,6 +134,11 @@ impl Plot {
         }
     }
 
+    /// The workload of a pod, by the value of its label `app`.
+    pub(super) fn load(&self, app: &str) -> Option<&Load> {
+        self.loads.iter().find(|load| load.name == app)
+    }
+
     /// The wishes of others that touch what a handler does to this node.
     pub(super) fn is_handled_by_others(&self, node: &str) -> bool {
         self.deeds
@@ -156,6 +163,7 @@ fn manner(random: &mut Random, is_hour: bool) -> Manner {
         budgets,
         limits,
         dry_run: !is_hour && random.chance(1, 25),
+        makes_first: random.chance(1, 2),
     }
 }
 

@@ -4,7 +4,11 @@ use std::{fmt, ops::AddAssign};
 
 use spot_core::observer::Occurrence;
 
-use super::{evidence::Evidence, judge::Verdict, plot::Plot};
+use super::{
+    evidence::{Evidence, Pod},
+    judge::Verdict,
+    plot::Plot,
+};
 
 /// What one simulation held, or many together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +23,8 @@ pub struct Tally {
     pub drains: u64,
     /// Evictions and deletions that were accepted.
     pub accepted: u64,
+    /// Pods that were detached.
+    pub detached: u64,
     /// Requests that the API server had.
     pub requests: u64,
     /// Of them, those with which something went wrong.
@@ -55,6 +61,7 @@ pub(super) fn count(plot: &Plot, evidence: &Evidence, verdict: &Verdict) -> Tall
             (evidence.diary.iter()).filter(|e| matches!(e.what, Occurrence::DrainStarted(_))),
         ),
         accepted: count_of(requests.clone().filter(deadly)),
+        detached: count_of(evidence.ledger.pods.values().filter_map(Pod::detached)),
         requests: count_of(requests.clone()),
         faults: count_of(requests.filter(|r| r.injected != spot_drain::sim::Injection::none())),
         polls: count_of(polls.clone()),
@@ -72,6 +79,7 @@ impl AddAssign for Tally {
         self.notices += other.notices;
         self.drains += other.drains;
         self.accepted += other.accepted;
+        self.detached += other.detached;
         self.requests += other.requests;
         self.faults += other.faults;
         self.polls += other.polls;
@@ -86,14 +94,15 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} seeds, {} machines: {} notices, {} drains, {} pods evicted; {} API requests, {} \
-             of them with a fault; {} polls, {} of them broken; {} kills; {} checks, {} seeds \
+            "{} seeds, {} machines: {} notices, {} drains, {} pods evicted, {} detached; {} API \
+             requests, {} of them with a fault; {} polls, {} of them broken; {} kills; {} checks, {} seeds \
              wrong",
             self.seeds,
             self.machines,
             self.notices,
             self.drains,
             self.accepted,
+            self.detached,
             self.requests,
             self.faults,
             self.polls,

@@ -49,7 +49,7 @@ pub(crate) async fn options() -> Result<BTreeSet<String>> {
         let Some(rest) = line.strip_prefix("--") else {
             continue;
         };
-        let name = rest.split([' ', '<']).next().unwrap();
+        let name = rest.split([' ', '<', '[']).next().unwrap();
         options.insert(name.to_owned());
     }
     options.remove("help");
@@ -185,6 +185,69 @@ async fn pods_may_be_deleted_only_where_that_is_asked_for() -> Result<()> {
         };
         assert_eq!(more, [expected]);
         assert_eq!(delete.len(), respect.len() + 1);
+    }
+    Ok(())
+}
+
+fn rights(objects: &[Value]) -> BTreeSet<String> {
+    let role = objects.iter().find(|o| o["kind"] == "ClusterRole").unwrap();
+    let rules = role["rules"].as_array().unwrap().iter();
+    let rights = rules.flat_map(|rule| {
+        let verbs = rule["verbs"].as_array().unwrap().iter();
+        let resource = rule["resources"][0].as_str().unwrap();
+        verbs.map(move |verb| format!("{} {resource}", verb.as_str().unwrap()))
+    });
+    rights.collect()
+}
+
+/// Make before break has its own rights and its own policy, where it is switched on. Without quotes
+/// YAML reads `on` and `off` as booleans.
+#[tokio::test]
+async fn pods_may_be_changed_only_where_replacements_are_made_first() -> Result<()> {
+    let own = [
+        "get deployments",
+        "get replicasets",
+        "patch pods",
+        "watch replicasets",
+    ];
+    let policy = |objects: &[Value]| {
+        let name = format!("{}-pods", deploy::NAME);
+        let named = objects.iter().filter(|o| o["metadata"]["name"] == *name);
+        let kinds: Vec<String> = named
+            .map(|o| o["kind"].as_str().unwrap().to_owned())
+            .collect();
+        kinds
+    };
+    for version in [chart::CURRENT, chart::BEFORE] {
+        let without = rights(&Render::of(version).objects().await?);
+        for (value, mode) in [
+            ("null", None),
+            ("\"\"", None),
+            ("false", Some("off")),
+            ("\"off\"", Some("off")),
+            ("\"annotated\"", Some("annotated")),
+            ("\"on\"", Some("on")),
+            ("true", Some("on")),
+        ] {
+            let render = Render::of(version).set(&format!("handler.makeBeforeBreak={value}"));
+            let objects = render.objects().await?;
+            let arguments = chart::arguments(&objects);
+            let given = arguments
+                .iter()
+                .find_map(|argument| argument.strip_prefix("--make-before-break="));
+            assert_eq!(given, mode, "{value}");
+            let is_on = !matches!(mode, None | Some("off"));
+            let with = rights(&objects);
+            let more: Vec<&String> = with.difference(&without).collect();
+            assert_eq!(more, if is_on { &own[..] } else { &[] }, "{value}");
+            assert!(without.is_subset(&with), "{value}");
+            let kinds = policy(&objects);
+            let expected = [
+                "ValidatingAdmissionPolicy",
+                "ValidatingAdmissionPolicyBinding",
+            ];
+            assert_eq!(kinds, if is_on { &expected[..] } else { &[] }, "{value}");
+        }
     }
     Ok(())
 }

@@ -33,6 +33,10 @@ const WRONG: &[(&str, &[&str])] = &[
     ("handler.shutdownGrace=\"2m\"", &["/handler/shutdownGrace"]),
     ("handler.listen=\":9810\"", &["/handler/listen"]),
     (
+        "handler.makeBeforeBreak=\"yes\"",
+        &["/handler/makeBeforeBreak", "annotated"],
+    ),
+    (
         "handler.impersonateNode=\"never\"",
         &["/handler/impersonateNode"],
     ),

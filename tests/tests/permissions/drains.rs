@@ -11,6 +11,7 @@ use spot_core::notice::InstanceAction;
 use spot_imds::sim::Announcement;
 use spot_tests::{
     Result,
+    audit::Request,
     cluster::{Cluster, Node, NodeSpec, Workload},
     deploy::{Manifests, NAME, NAMESPACE, installed::Installed},
     handler::Handler,
@@ -55,8 +56,22 @@ async fn told(installed: &Installed, node: &Node, reason: &str) -> Result<()> {
     .await
 }
 
-async fn drains(manifests: Manifests) -> Result<()> {
-    let installed = Installed::shared(manifests).await?;
+/// Waits until it is said once of the workload that its three pods were replaced first.
+async fn told_of_the_workload(cluster: &Cluster) -> Result<()> {
+    let events = cluster.api::<Event>();
+    let chosen =
+        ListParams::default().fields("involvedObject.kind=ReplicaSet,reason=ReplacedFirst");
+    wait_until("the event of the workload", A_WHILE, async || {
+        let events = events.list(&chosen).await.map_err(|e| e.to_string())?;
+        let counts: Vec<_> = events.items.iter().map(|e| e.count).collect();
+        (counts == [Some(3)])
+            .then_some(())
+            .ok_or_else(|| format!("{counts:?}"))
+    })
+    .await
+}
+
+async fn drains(installed: &Installed) -> Result<()> {
     let (cluster, node) = spot_node(installed, "drained").await?;
     let web = Workload::new("web", 3);
     cluster.deploy_on(&node, &web).await?;
@@ -88,10 +103,22 @@ async fn drains(manifests: Manifests) -> Result<()> {
         "{keys:?}"
     );
     told(installed, &node, "CordonAndDrain").await?;
+    if installed.makes_first() {
+        told_of_the_workload(&cluster).await?;
+    }
     let requests = installed.plane.audit().since(mark)?.into_iter();
-    let refused = requests.filter(|r| r.code == 403 && r.bound_to.as_deref() == Some(&*node.name));
-    let refused: Vec<_> = refused.collect();
+    let ours = requests.filter(|r| r.bound_to.as_deref() == Some(&*node.name));
+    let ours: Vec<_> = ours.collect();
+    let refused: Vec<_> = ours.iter().filter(|r| r.code == 403).collect();
     assert!(refused.is_empty(), "{refused:?}");
+    let is_patch = |r: &&Request| r.kind() == "patch pods" && !r.uri.contains("dryRun");
+    let detached: Vec<u16> = ours.iter().filter(is_patch).map(|r| r.code).collect();
+    let expected: &[u16] = if installed.makes_first() {
+        &[200; 3]
+    } else {
+        &[]
+    };
+    assert_eq!(detached, expected);
 
     // The machine goes, and all that is on it: what became of it can still be read.
     handler.process().kill()?;
@@ -108,12 +135,20 @@ async fn drains(manifests: Manifests) -> Result<()> {
 
 #[tokio::test]
 async fn a_pods_own_token_drains_its_node_as_that_node() -> Result<()> {
-    Box::pin(drains(Manifests::Current)).await
+    Box::pin(drains(Installed::shared(Manifests::Current).await?)).await
 }
 
 #[tokio::test]
 async fn a_pods_own_token_drains_its_node_on_older_servers() -> Result<()> {
-    Box::pin(drains(Manifests::Before136)).await
+    Box::pin(drains(Installed::shared(Manifests::Before136).await?)).await
+}
+
+#[tokio::test]
+async fn a_pods_own_token_has_replacements_made_first() -> Result<()> {
+    for manifests in Manifests::ALL {
+        Box::pin(drains(Installed::shared_making_first(manifests).await?)).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -31,6 +31,10 @@ pub(crate) struct Misuse {
     pub(crate) refused: &'static str,
 }
 
+/// What RBAC says.
+const NO_RIGHT: &str =
+    "is forbidden: User \"system:serviceaccount:kube-system:spot-interrupt-handler\" cannot ";
+
 impl Misuse {
     fn new(what: &'static str, method: &'static str, path: impl Into<String>) -> Self {
         Self {
@@ -41,8 +45,7 @@ impl Misuse {
             groups: &[],
             content: "application/json",
             body: Value::Null,
-            refused: "is forbidden: User \"system:serviceaccount:kube-system:\
-                spot-interrupt-handler\" cannot ",
+            refused: NO_RIGHT,
         }
     }
 
@@ -89,6 +92,11 @@ impl Misuse {
 
     fn in_name_of(self, node: &str) -> Self {
         self.impersonating(format!("system:node:{node}"))
+    }
+
+    /// Refused already because nobody gave the right.
+    pub(crate) fn without_the_right(self) -> Self {
+        self.by(NO_RIGHT)
     }
 
     fn by(mut self, words: &'static str) -> Self {
@@ -349,6 +357,140 @@ pub(crate) fn of_pods(scene: &Scene) -> Vec<Misuse> {
     ]
 }
 
+/// Changes of pods. With make before break a policy refuses them, and without it nobody may change
+/// any.
+pub(crate) fn changes_of_pods(scene: &Scene) -> Vec<Misuse> {
+    let ours = pod(scene.namespace, scene.our_pod);
+    let other = pod(scene.namespace, scene.other_pod);
+    let own = "the handler changes only pods on the node that its token is bound to";
+    let labels = "of a pod's labels the handler changes only pod-template-hash";
+    let annotations =
+        "of a pod's annotations the handler changes only what says that it detached it";
+    let rest = "of a pod the handler changes a label and an annotation, and nothing else";
+    let metadata = |field: &str, value: Value| json!({"metadata": {field: value}});
+    let unhashed = json!([{"op": "remove", "path": "/metadata/labels/pod-template-hash"}]);
+    vec![
+        Misuse::json_patch("detaches another node's pod", &other, unhashed).by(own),
+        Misuse::merge(
+            "says that another node's pod is detached",
+            &other,
+            metadata(
+                "annotations",
+                json!({"spot-interrupt-handler/detached": "{}"}),
+            ),
+        )
+        .by(own),
+        Misuse::apply(
+            "takes over another node's pod by applying it",
+            &other,
+            json!({"apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": scene.other_pod, "labels": {"pod-template-hash": "x"}}}),
+        )
+        .by(own),
+        Misuse::merge(
+            "has another Service select our pod",
+            &ours,
+            metadata("labels", json!({"app": "x"})),
+        )
+        .by(labels),
+        Misuse::merge(
+            "takes our pod from its Service",
+            &ours,
+            metadata("labels", json!({"app": null})),
+        )
+        .by(labels),
+        Misuse::merge(
+            "adds a foreign annotation to our pod",
+            &ours,
+            metadata("annotations", json!({"example.com/x": "y"})),
+        )
+        .by(annotations),
+        Misuse::merge(
+            "decides for our pod what its owner decides",
+            &ours,
+            metadata(
+                "annotations",
+                json!({"spot-interrupt-handler/drain": "skip"}),
+            ),
+        )
+        .by(annotations),
+        Misuse::merge(
+            "keeps our pod from being deleted",
+            &ours,
+            metadata("finalizers", json!(["example.com/x"])),
+        )
+        .by(rest),
+        Misuse::merge(
+            "gives our pod to somebody",
+            &ours,
+            metadata(
+                "ownerReferences",
+                json!([{"apiVersion": "v1", "kind": "ConfigMap",
+                "name": "x", "uid": "x"}]),
+            ),
+        )
+        .by(rest),
+        Misuse::json_patch(
+            "runs another image in our pod",
+            &ours,
+            json!([{"op": "replace", "path": "/spec/containers/0/image", "value": "thief"}]),
+        )
+        .by(rest),
+        Misuse::merge(
+            "ends our pod after a while",
+            &ours,
+            json!({"spec": {"activeDeadlineSeconds": 1}}),
+        )
+        .by(rest),
+        Misuse::json_patch(
+            "has our pod tolerate all taints",
+            &ours,
+            json!([{"op": "add", "path": "/spec/tolerations/-", "value": {"operator": "Exists"}}]),
+        )
+        .by(rest),
+    ]
+}
+
+/// What the right to change pods does not reach.
+pub(crate) fn beside_pods(scene: &Scene) -> Vec<Misuse> {
+    let ours = pod(scene.namespace, scene.our_pod);
+    let made = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "made-up"},
+        "spec": {"nodeName": scene.ours, "containers": [{"name": "x", "image": "x"}]}});
+    vec![
+        Misuse::apply(
+            "makes a pod by applying it",
+            pod(scene.namespace, "made-up"),
+            made,
+        )
+        .by("handler"),
+        Misuse::merge(
+            "says that a pod has failed",
+            format!("{ours}/status"),
+            json!({"status": {"phase": "Failed"}}),
+        ),
+        Misuse::merge(
+            "runs a debugger in a pod",
+            format!("{ours}/ephemeralcontainers"),
+            json!({"spec": {"ephemeralContainers": [{"name": "x", "image": "x"}]}}),
+        ),
+        Misuse::merge(
+            "gives a pod more memory",
+            format!("{ours}/resize"),
+            json!({"spec": {"containers": []}}),
+        ),
+        Misuse::get("lists all ReplicaSets", "/apis/apps/v1/replicasets"),
+        Misuse::get("lists all Deployments", "/apis/apps/v1/deployments"),
+        Misuse::merge(
+            "scales a workload",
+            format!(
+                "/apis/apps/v1/namespaces/{}/deployments/web",
+                scene.namespace
+            ),
+            json!({"spec": {"replicas": 0}}),
+        ),
+    ]
+}
+
 /// All the rest of a cluster.
 pub(crate) fn of_the_rest(scene: &Scene) -> Vec<Misuse> {
     let ours = pod(scene.namespace, scene.our_pod);
@@ -358,11 +500,6 @@ pub(crate) fn of_the_rest(scene: &Scene) -> Vec<Misuse> {
         Misuse::get("reads a pod", &ours),
         Misuse::delete("deletes a pod", &ours),
         Misuse::delete("deletes all pods", namespaced("/api/v1", "pods")),
-        Misuse::merge(
-            "labels a pod",
-            &ours,
-            json!({"metadata": {"labels": {"app": "x"}}}),
-        ),
         Misuse::create(
             "makes a pod",
             namespaced("/api/v1", "pods"),

@@ -13,7 +13,7 @@ use spot_core::{
     armed::{Finding, Link, SelfCheck as _, Verdict},
     notice::Instance,
 };
-use spot_drain::cluster::Cluster as Connection;
+use spot_drain::{cluster::Cluster as Connection, replacement::MakeBeforeBreak};
 use spot_tests::{
     Result,
     cluster::{Cluster, Node, NodeSpec, Workload},
@@ -28,8 +28,10 @@ const SOON: Duration = Duration::from_secs(30);
 
 async fn check(connection: &Connection, node: &Node) -> Vec<Finding> {
     let instance = Instance::new(&node.instance_id);
+    // With as many links as there are.
     connection
         .self_check(&node.name)
+        .with_make_before_break(MakeBeforeBreak::On)
         .check(Some(instance))
         .await
 }
@@ -68,7 +70,7 @@ async fn give(installed: &Installed, rules: &[PolicyRule]) -> Result<()> {
 
 #[tokio::test]
 async fn a_right_that_is_taken_away_is_named_as_it_is_granted() -> Result<()> {
-    let installed = Installed::start(Manifests::Current).await?;
+    let installed = Installed::start_making_first(Manifests::Current).await?;
     let cluster = Cluster::create(&installed.admin()?, "proofs").await?;
     let node = cluster.add_node(&NodeSpec::spot("node")).await?;
     cluster.deploy_on(&node, &Workload::new("web", 1)).await?;
@@ -77,7 +79,7 @@ async fn a_right_that_is_taken_away_is_named_as_it_is_granted() -> Result<()> {
     let connection = connection.impersonating_nodes();
     all_hold(&connection, &node).await?;
 
-    let role: ClusterRole = typed(Manifests::Current.object("ClusterRole")?)?;
+    let role: ClusterRole = typed(installed.object("ClusterRole")?)?;
     let all = role.rules.unwrap_or_default();
     let table = [
         ("impersonate:associated-node", "nodes", Link::Identity),
@@ -97,6 +99,10 @@ async fn a_right_that_is_taken_away_is_named_as_it_is_granted() -> Result<()> {
             Link::Eviction,
         ),
         ("patch", "nodes", Link::Quarantine),
+        ("patch", "pods", Link::Replacement),
+        ("get", "replicasets", Link::Replacement),
+        ("watch", "replicasets", Link::Replacement),
+        ("get", "deployments", Link::Replacement),
     ];
     for (verb, resource, link) in table {
         give(&installed, &without(all.clone(), verb, resource)).await?;
@@ -112,7 +118,7 @@ async fn a_right_that_is_taken_away_is_named_as_it_is_granted() -> Result<()> {
 
 #[tokio::test]
 async fn a_server_that_lends_no_identity_is_told_from_one_that_does() -> Result<()> {
-    let installed = Installed::shared(Manifests::Before136).await?;
+    let installed = Installed::shared_making_first(Manifests::Before136).await?;
     let cluster = Cluster::create(&installed.admin()?, "lent").await?;
     let node = cluster.add_node(&NodeSpec::spot("node")).await?;
     let agent = installed.agent(&node).await?;

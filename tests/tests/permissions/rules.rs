@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
+use spot_drain::replacement::MAKE_ANNOTATION;
 use spot_imds::sim::Announcement;
 use spot_tests::{
     Result,
@@ -26,8 +27,8 @@ fn right(group: &str, resource: &str, verb: &str) -> String {
     format!("{group}/{resource} {verb}")
 }
 
-fn granted(manifests: Manifests) -> Result<BTreeSet<String>> {
-    let role = manifests.object("ClusterRole")?;
+fn granted(installed: &Installed) -> Result<BTreeSet<String>> {
+    let role = installed.object("ClusterRole")?;
     let words = |value: &Value| -> Vec<String> {
         let words = value.as_array().unwrap().iter();
         words
@@ -70,13 +71,13 @@ fn used(request: &Request) -> Vec<String> {
     vec![impersonation, right(group, &resource, &lent)]
 }
 
-async fn granted_is_used(manifests: Manifests) -> Result<()> {
-    let installed = Installed::shared(manifests).await?;
+async fn granted_is_used(installed: &Installed) -> Result<()> {
     let cluster = Cluster::create(&installed.admin()?, "rules").await?;
     let node = cluster.add_node(&NodeSpec::spot("doomed")).await?;
     cluster.add_node(&NodeSpec::on_demand("refuge")).await?;
     cluster.deploy_on(&node, &Workload::new("web", 2)).await?;
-    let held = Workload::new("held", 1);
+    // Its budget has to be met, also where another would be made first.
+    let held = Workload::new("held", 1).annotation(MAKE_ANNOTATION, "off");
     cluster.deploy_on(&node, &held).await?;
     cluster.budget(&held, Budget::MinAvailable(1)).await?;
     cluster.wait_budget("held", 0).await?;
@@ -102,14 +103,19 @@ async fn granted_is_used(manifests: Manifests) -> Result<()> {
         cluster
             .wait_marks(&node, "a drain", A_WHILE, drains)
             .await?;
+        let mut expected = vec!["watch poddisruptionbudgets"];
+        if installed.makes_first() {
+            expected.push("patch pods");
+        }
         wait_until("the budget is met", A_WHILE, async || {
             let requests = ours().map_err(|error| error.to_string())?;
-            let watches = requests
-                .iter()
-                .any(|r| r.kind() == "watch poddisruptionbudgets");
-            watches
+            let kept = requests.iter().filter(|r| !r.uri.contains("dryRun"));
+            let asked = |kind: &&str| kept.clone().any(|request| request.kind() == *kind);
+            let missing: Vec<_> = expected.iter().filter(|kind| !asked(kind)).collect();
+            missing
+                .is_empty()
                 .then_some(())
-                .ok_or_else(|| "no watch of it".to_owned())
+                .ok_or(format!("no {missing:?}"))
         })
         .await?;
         metadata.imds.cancel(event);
@@ -118,7 +124,7 @@ async fn granted_is_used(manifests: Manifests) -> Result<()> {
             .await?;
     }
 
-    let granted = granted(manifests)?;
+    let granted = granted(installed)?;
     let of_everybody = [OF_EVERYBODY.to_owned()].into();
     wait_until(format!("all that {NAME} may do"), A_WHILE, async || {
         let requests = ours().map_err(|error| error.to_string())?;
@@ -142,10 +148,25 @@ async fn granted_is_used(manifests: Manifests) -> Result<()> {
 
 #[tokio::test]
 async fn what_is_granted_is_used_and_nothing_else() -> Result<()> {
-    Box::pin(granted_is_used(Manifests::Current)).await
+    let installed = Installed::shared(Manifests::Current).await?;
+    Box::pin(granted_is_used(installed)).await
 }
 
 #[tokio::test]
 async fn what_is_granted_on_older_servers_is_used_and_nothing_else() -> Result<()> {
-    Box::pin(granted_is_used(Manifests::Before136)).await
+    let installed = Installed::shared(Manifests::Before136).await?;
+    Box::pin(granted_is_used(installed)).await
+}
+
+#[tokio::test]
+async fn what_make_before_break_is_granted_is_used_and_nothing_else() -> Result<()> {
+    let installed = Installed::shared_making_first(Manifests::Current).await?;
+    Box::pin(granted_is_used(installed)).await
+}
+
+#[tokio::test]
+async fn what_make_before_break_is_granted_on_older_servers_is_used_and_nothing_else() -> Result<()>
+{
+    let installed = Installed::shared_making_first(Manifests::Before136).await?;
+    Box::pin(granted_is_used(installed)).await
 }

@@ -96,7 +96,7 @@ impl Theft {
             nodes: [ours.name, other.name],
             pods,
         };
-        theft.policies_hold().await?;
+        theft.policies_hold(installed.makes_first()).await?;
         Ok(theft)
     }
 
@@ -112,10 +112,13 @@ impl Theft {
 
     /// An API server takes a moment to know its roles and policies: until one request of each
     /// sort is refused by what has to refuse it.
-    async fn policies_hold(&self) -> Result<()> {
+    async fn policies_hold(&self, of_pods: bool) -> Result<()> {
         let client = self.agent.client()?;
         let scene = self.scene();
-        let all = [misuses::of_nodes(&scene), misuses::of_the_rest(&scene)].concat();
+        let mut all = [misuses::of_nodes(&scene), misuses::of_the_rest(&scene)].concat();
+        if of_pods {
+            all.extend(misuses::changes_of_pods(&scene));
+        }
         let dry = |mut misuse: Misuse| {
             let more = if misuse.path.contains('?') { "&" } else { "?" };
             misuse.path.push_str(more);
@@ -161,10 +164,12 @@ async fn a_stolen_token_does_nothing_beyond_its_node() -> Result<()> {
         misuses::of_nodes(&scene),
         misuses::in_others_names(&scene),
         misuses::of_pods(&scene),
+        misuses::beside_pods(&scene),
         misuses::of_the_rest(&scene),
+        changes_without_the_right(&scene),
     ]
     .concat();
-    assert!(all.len() >= 50, "{}", all.len());
+    assert!(all.len() >= 65, "{}", all.len());
     let through = theft.try_all(&all).await?;
     assert!(through.is_empty(), "{through:#?}");
     // What is left to it: nothing of the other node has changed.
@@ -181,7 +186,13 @@ async fn on_older_servers_it_reads_all_pods_and_evicts_any_and_does_no_more() ->
     let installed = Installed::shared(Manifests::Before136).await?;
     let theft = Theft::from(installed).await?;
     let scene = theft.scene();
-    let closed = [misuses::of_nodes(&scene), misuses::of_the_rest(&scene)].concat();
+    let closed = [
+        misuses::of_nodes(&scene),
+        misuses::beside_pods(&scene),
+        misuses::of_the_rest(&scene),
+        changes_without_the_right(&scene),
+    ]
+    .concat();
     let through = theft.try_all(&closed).await?;
     assert!(through.is_empty(), "{through:#?}");
     let lent = misuses::in_others_names(&scene).into_iter();
@@ -203,6 +214,37 @@ async fn on_older_servers_it_reads_all_pods_and_evicts_any_and_does_no_more() ->
     theft.cluster.delete().await
 }
 
+/// Where replacements are not made first no pod may be changed.
+fn changes_without_the_right(scene: &Scene) -> Vec<Misuse> {
+    let changes = misuses::changes_of_pods(scene).into_iter();
+    changes.map(Misuse::without_the_right).collect()
+}
+
+/// With make before break it may change pods: those of its node, and of them what detaches them.
+#[tokio::test]
+async fn with_make_before_break_it_changes_two_words_of_its_own_nodes_pods() -> Result<()> {
+    for manifests in Manifests::ALL {
+        let installed = Installed::shared_making_first(manifests).await?;
+        let theft = Theft::from(installed).await?;
+        let scene = theft.scene();
+        let mut all = [
+            misuses::of_nodes(&scene),
+            misuses::changes_of_pods(&scene),
+            misuses::beside_pods(&scene),
+            misuses::of_the_rest(&scene),
+        ]
+        .concat();
+        if manifests == Manifests::Current {
+            all.extend(misuses::in_others_names(&scene));
+            all.extend(misuses::of_pods(&scene));
+        }
+        let through = theft.try_all(&all).await?;
+        assert!(through.is_empty(), "{through:#?}");
+        theft.cluster.delete().await?;
+    }
+    Ok(())
+}
+
 /// Where nobody may be impersonated it is that which is refused.
 fn nobody_is_lent(misuse: Misuse) -> Misuse {
     Misuse {
@@ -212,8 +254,8 @@ fn nobody_is_lent(misuse: Misuse) -> Misuse {
 }
 
 #[tokio::test]
-async fn a_token_that_is_bound_to_no_pod_changes_no_node() -> Result<()> {
-    let installed = Installed::shared(Manifests::Current).await?;
+async fn a_token_that_is_bound_to_no_pod_changes_no_node_and_no_pod() -> Result<()> {
+    let installed = Installed::shared_making_first(Manifests::Current).await?;
     let theft = Theft::from(installed).await?;
     let scene = theft.scene();
     let mut config = installed.plane.config("nobody")?;
@@ -239,7 +281,18 @@ async fn a_token_that_is_bound_to_no_pod_changes_no_node() -> Result<()> {
         refused: "cannot impersonate",
         ..template
     };
-    for misuse in [patch, read] {
+    let hash = json!({"metadata": {"labels": {"pod-template-hash": null}}});
+    let detach = Misuse {
+        what: "detaches a pod",
+        path: format!(
+            "/api/v1/namespaces/{}/pods/{}",
+            scene.namespace, scene.our_pod
+        ),
+        body: hash,
+        refused: "only pods on the node that its token is bound to",
+        ..patch.clone()
+    };
+    for misuse in [patch, read, detach] {
         let (status, words) = answer(&client, &misuse).await?;
         let refused = matches!(status, 403 | 422) && words.contains(misuse.refused);
         assert!(refused, "{}: {status} {words}", misuse.what);

@@ -1,5 +1,7 @@
 //! From a signal to the end of a drain.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -83,15 +85,15 @@ async fn a_notice_taken_back_stops_the_drain_and_releases_the_node() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_nearer_deadline_reaches_the_running_drain() {
-    struct Until(mpsc::UnboundedSender<Option<Duration>>);
+async fn what_changes_reaches_the_running_drain() {
+    struct Until(mpsc::UnboundedSender<(Option<Duration>, bool)>);
     #[async_trait]
     impl Drainer for Until {
         async fn drain(&self, mut order: watch::Receiver<Order>) -> DrainReport {
             loop {
-                let deadline = order.borrow_and_update().deadline;
+                let Order { deadline, held, .. } = order.borrow_and_update().clone();
                 let left = deadline.map(|d| d.remaining(Instant::now()));
-                self.0.send(left).unwrap();
+                self.0.send((left, held)).unwrap();
                 if order.changed().await.is_err() {
                     pending::<()>().await;
                 }
@@ -104,13 +106,64 @@ async fn a_nearer_deadline_reaches_the_running_drain() {
     let mut run = JoinSet::new();
     run.spawn(handler.run(pending()));
     signals.send(Signal::Raised(interruption())).unwrap();
-    assert_eq!(within(orders.recv()).await, Some(Some(secs(120))));
+    let mut order = async || within(orders.recv()).await;
+    assert_eq!(order().await, Some((Some(secs(120)), false)));
+    // The quarantine holds.
+    assert_eq!(order().await, Some((Some(secs(120)), true)));
     let wall = Timestamp::UNIX_EPOCH;
     let nearer = Deadline::anchored(wall + secs(40), wall, Instant::now());
     signals
         .send(Signal::Raised(interruption().with_deadline(nearer)))
         .unwrap();
-    assert_eq!(within(orders.recv()).await, Some(Some(secs(40))));
+    assert_eq!(order().await, Some((Some(secs(40)), true)));
+}
+
+/// Has something to take back, and says so the third time that it is asked to.
+struct Prepared(Node, AtomicUsize);
+
+#[async_trait]
+impl Drainer for Prepared {
+    async fn drain(&self, mut order: watch::Receiver<Order>) -> DrainReport {
+        let taken_back = order.wait_for(|o| o.cancelled).await;
+        assert!(taken_back.is_ok());
+        DrainReport::new(DrainOutcome::Cancelled)
+    }
+
+    async fn take_back(&self) -> bool {
+        self.0.asked("take back");
+        self.1.fetch_add(1, Ordering::SeqCst) >= 2
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_drain_has_prepared_is_taken_back_before_the_node_is_released() {
+    let node = Node::default();
+    let drainer = Prepared(node.clone(), AtomicUsize::new(0));
+    let (signals, said) = mpsc::unbounded_channel();
+    let (events, mut heard) = mpsc::unbounded_channel();
+    let handler = Handler::builder(drainer)
+        .source(Source(said))
+        .node(node.clone())
+        .observer(Events(events))
+        .build();
+    let mut run = JoinSet::new();
+    run.spawn(handler.run(pending()));
+    signals.send(Signal::Raised(interruption())).unwrap();
+    let mut until = async |fits: fn(&Occurrence) -> bool| {
+        while !within(heard.recv()).await.is_some_and(|o| fits(&o)) {}
+    };
+    until(|o| matches!(o, Occurrence::Quarantined { .. })).await;
+    signals.send(cancelled()).unwrap();
+    until(|o| matches!(o, Occurrence::Released)).await;
+    let asked: Vec<String> = node.script().asked.iter().map(|(_, a)| a.clone()).collect();
+    let last: Vec<&str> = asked
+        .iter()
+        .rev()
+        .take(4)
+        .rev()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(last, ["take back", "take back", "take back", "release"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! What the answers to a self-check mean. Pure.
 
+mod replacement;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -14,8 +16,10 @@ use crate::plan::Call;
 use crate::reply::{Raw, Reply, Status, decode};
 use crate::taint::NodeFacts;
 
-/// The links that are tried.
-const LINKS: [Link; 7] = [
+pub(super) use replacement::RIGHTS;
+
+/// The links that are tried, the last one only where replacements are made first.
+const LINKS: [Link; 8] = [
     Link::NameResolution,
     Link::Connection,
     Link::Certificate,
@@ -23,6 +27,7 @@ const LINKS: [Link; 7] = [
     Link::Identity,
     Link::Quarantine,
     Link::Eviction,
+    Link::Replacement,
 ];
 
 const SERVER: &str = "look at the API server and at what stands before it";
@@ -74,15 +79,18 @@ pub(super) struct Findings {
     server: Option<String>,
     /// As whom what concerns the node was asked.
     identity: Identity,
+    /// Whether replacements are made first.
+    makes_first: bool,
     found: BTreeMap<Link, Finding>,
     because: Option<String>,
 }
 
 impl Findings {
-    pub(super) fn at(server: Option<String>, identity: Identity) -> Self {
+    pub(super) fn at(server: Option<String>, identity: Identity, makes_first: bool) -> Self {
         Self {
             server,
             identity,
+            makes_first,
             ..Self::default()
         }
     }
@@ -123,7 +131,8 @@ impl Findings {
             (None, Some(link)) => format!("not tried: {link} is broken"),
             (None, None) => "not tried".into(),
         };
-        for link in LINKS {
+        let tried = |link: &Link| *link != Link::Replacement || self.makes_first;
+        for link in LINKS.into_iter().filter(tried) {
             let unproven = || Finding::unproven(link, why.clone());
             self.found.entry(link).or_insert_with(unproven);
         }

@@ -4,6 +4,7 @@ use spot_core::armed::{Armed, Finding, Link, SelfCheck as _};
 use spot_core::notice::Instance;
 
 use super::*;
+use crate::replacement::MakeBeforeBreak;
 use crate::taint::{MEMORY_ANNOTATION, QuarantineSettings};
 
 const GET: &str = "GET /api/v1/nodes/spot-0";
@@ -55,7 +56,7 @@ async fn found(answers: impl IntoIterator<Item = Answer>) -> Vec<String> {
     let found = check(&wire).await;
     assert!(wire.state().answers.is_empty(), "all was asked: {found:?}");
     let links: Vec<Link> = found.iter().map(|f| f.link).collect();
-    assert_eq!(links, Link::ALL[2..], "one finding about each");
+    assert_eq!(links, Link::ALL[2..9], "one finding about each");
     let bad = found.iter().map(ToString::to_string);
     bad.filter(|said| !said.ends_with(" holds")).collect()
 }
@@ -82,7 +83,11 @@ async fn four_requests_prove_all_links_and_none_of_them_is_kept() {
     let cluster = wire.cluster();
     let instance = Some(Instance::new("i-1"));
     let found = cluster.self_check("spot-0").check(instance).await;
-    let expected: Vec<Finding> = Link::ALL[2..].iter().copied().map(Finding::holds).collect();
+    let expected: Vec<Finding> = Link::ALL[2..9]
+        .iter()
+        .copied()
+        .map(Finding::holds)
+        .collect();
     assert_eq!(found, expected);
     assert_eq!(wire.lines(), [GET, PATCH, LIST, EVICT]);
     assert_eq!(cluster.requests(), 4);
@@ -476,4 +481,99 @@ async fn a_silence_is_told_from_a_name_that_leads_nowhere() {
     assert_eq!(Wire::default().cluster().look_up().await, None);
     let with_user = cluster("https://user:secret@127.0.0.1:1");
     assert_eq!(with_user.server().as_deref(), Some("127.0.0.1:1"));
+}
+
+const DETACH: &str = "PATCH /api/v1/namespaces/shop/pods/web?fieldManager=spot-interrupt-handler\
+    &dryRun=All";
+
+/// What is said of replacements, after all else holds.
+async fn of_replacements(answers: impl IntoIterator<Item = Answer>) -> (Wire, String) {
+    let node = says(200, &node());
+    let rest = [node, plain(200, "{}"), pods(&json!({})), taken()];
+    let wire = Wire::new(rest.into_iter().chain(answers));
+    let check = wire.cluster().self_check("spot-0");
+    let check = check.with_make_before_break(MakeBeforeBreak::Annotated);
+    let found = check.check(Some(Instance::new("i-1"))).await;
+    assert!(wire.state().answers.is_empty(), "all was asked: {found:?}");
+    let links: Vec<Link> = found.iter().map(|f| f.link).collect();
+    assert_eq!(links, Link::ALL[2..], "one finding about each");
+    (wire, found[7].to_string())
+}
+
+#[tokio::test]
+async fn where_replacements_are_made_first_each_right_is_asked_about_and_the_patch_is_tried() {
+    let rights = [true; 4].map(reviewed);
+    let answers = rights.into_iter().chain([plain(200, "{}")]);
+    let (wire, said) = of_replacements(answers).await;
+    assert_eq!(said, "replacement holds");
+    assert_eq!(wire.lines()[4..], [REVIEW, REVIEW, REVIEW, REVIEW, DETACH]);
+    let state = wire.state();
+    let asked = state.asked[4..8].iter().map(|asked| {
+        let right = &asked.body["spec"]["resourceAttributes"];
+        assert_eq!(right["namespace"], "shop");
+        let of = |field: &str| right[field].as_str().unwrap().to_owned();
+        [of("verb"), of("group"), of("resource")].join(" ")
+    });
+    let asked: Vec<String> = asked.collect();
+    let expected = [
+        "patch  pods",
+        "get apps replicasets",
+        "watch apps replicasets",
+        "get apps deployments",
+    ];
+    assert_eq!(asked, expected);
+    let patch = &state.asked[8];
+    assert_eq!(patch.content_type, "application/merge-patch+json");
+    let metadata = &patch.body["metadata"];
+    assert_eq!(metadata["uid"], "u");
+    assert_eq!(metadata["labels"], json!({"pod-template-hash": null}));
+    let annotations = metadata["annotations"].as_object().unwrap();
+    let keys: Vec<&String> = annotations.keys().collect();
+    assert_eq!(keys, ["spot-interrupt-handler/detached"]);
+}
+
+#[tokio::test]
+async fn all_rights_that_make_before_break_lacks_are_named_and_nothing_is_tried_then() {
+    let (_, said) = of_replacements([false, true, false, true].map(reviewed)).await;
+    assert_eq!(
+        said,
+        "replacement is broken: not allowed to patch pods, watch replicasets; grant `patch` on \
+         `pods`, `watch` on `replicasets` to the handler's account, or switch \
+         --make-before-break off"
+    );
+}
+
+#[tokio::test]
+async fn what_a_policy_refuses_of_one_pods_label_proves_nothing_of_others() {
+    let refused = says(
+        422,
+        &refusal(422, "Invalid", "pods \"web\" is forbidden: no"),
+    );
+    let rights = [true; 4].map(reviewed);
+    let (_, said) = of_replacements(rights.into_iter().chain([refused])).await;
+    assert_eq!(
+        said,
+        "replacement is not proven: the patch of shop/web was refused: 422 pods \"web\" is \
+         forbidden: no"
+    );
+}
+
+#[tokio::test]
+async fn a_review_that_is_not_answered_leaves_replacements_unproven() {
+    let busy = says(429, &refusal(429, "TooManyRequests", "later"));
+    let answers = [reviewed(true), busy, reviewed(true), reviewed(true)];
+    let answers = answers.into_iter().chain([plain(200, "{}")]);
+    let (_, said) = of_replacements(answers).await;
+    assert_eq!(
+        said,
+        "replacement is not proven: no access review: 429 later"
+    );
+    // What is missing counts more.
+    let busy = says(429, &refusal(429, "TooManyRequests", "later"));
+    let answers = [busy, reviewed(false), reviewed(true), reviewed(true)];
+    let (_, said) = of_replacements(answers).await;
+    assert!(
+        said.starts_with("replacement is broken: not allowed to get replicasets"),
+        "{said}"
+    );
 }

@@ -1,7 +1,7 @@
 //! Drains without faults, and orders that change.
 
 use super::*;
-use crate::observer::Overview;
+use crate::observer::{Change, Overview};
 
 #[tokio::test(start_paused = true)]
 async fn a_node_is_listed_and_watched_once_and_each_pod_evicted_once() {
@@ -20,7 +20,14 @@ async fn a_node_is_listed_and_watched_once_and_each_pod_evicted_once() {
 
 /// Keeps what it is told.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<(Vec<Overview>, Vec<String>)>>);
+pub(super) struct Told(Arc<Mutex<(Vec<Overview>, Vec<String>)>>);
+
+impl Told {
+    /// What was told of answers, and at the end.
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().1.clone()
+    }
+}
 
 impl DrainObserver for Told {
     fn planned(&self, overview: &Overview) {
@@ -30,6 +37,17 @@ impl DrainObserver for Told {
     fn answered(&self, removal: Removal, call: &Call, reply: &Reply) {
         let line = format!("{removal:?} {} {}", call.name, reply.kind());
         self.0.lock().unwrap().1.push(line);
+    }
+
+    fn patched(&self, change: Change, reply: &Reply) {
+        let line = format!("{change:?} {}", reply.kind());
+        self.0.lock().unwrap().1.push(line);
+    }
+
+    fn finished(&self, report: &Report) {
+        let made = report.pods.iter().filter_map(|p| p.replacement.as_ref());
+        let lines = made.map(|made| format!("at the end: {}", made.as_str()));
+        self.0.lock().unwrap().1.extend(lines);
     }
 }
 

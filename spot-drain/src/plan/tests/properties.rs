@@ -4,6 +4,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
+use crate::replacement::{
+    DeploymentFacts, Detachment, HASH_LABEL, MakeBeforeBreak, ReplicaSetFacts, Workload,
+};
 
 /// Names are few, so that pods are made again under the same one.
 const NAMES: usize = 6;
@@ -21,8 +24,10 @@ enum Op {
     /// An answer that nobody waits for.
     Stray(Index, Reply),
     Access(Option<bool>),
-    Budgets(Learnt),
+    Learnt(Learnt),
     Nearer(u64),
+    Cordoned,
+    Patched(Index, Reply),
     Cancelled,
     Passes(u64),
     Sleeps,
@@ -49,6 +54,9 @@ fn facts() -> impl Strategy<Value = PodFacts> {
         Some("?"),
     ]);
     let rarely = || prop::bool::weighted(0.1);
+    // Its hash, what it says of make before break, and whether it was detached.
+    let makes = prop::sample::select(vec![None, None, None, Some("on"), Some("off"), Some("?")]);
+    let making = (prop::bool::weighted(0.8), makes, rarely());
     let flags = (
         rarely(),
         rarely(),
@@ -64,6 +72,7 @@ fn facts() -> impl Strategy<Value = PodFacts> {
         wishes,
         flags,
         prop::option::weighted(0.15, 0u64..90),
+        making,
     )
         .prop_map(
             |(
@@ -73,8 +82,21 @@ fn facts() -> impl Strategy<Value = PodFacts> {
                 wish,
                 (mirror, completed, critical, claims, pending, ready),
                 going,
+                (hash, make, was_detached),
             )| PodFacts {
-                owner,
+                owner: owner.filter(|o| !was_detached || o.kind != "ReplicaSet"),
+                labels: (hash && !was_detached)
+                    .then(|| (HASH_LABEL.to_owned(), "abc".to_owned()))
+                    .into_iter()
+                    .collect(),
+                make: make.map(Into::into),
+                detached: was_detached.then(|| Detachment {
+                    hash: "abc".into(),
+                    replica_set: "rs-a".into(),
+                    uid: uid("rs-a"),
+                    notice: None,
+                }),
+                version: "20".into(),
                 wish: wish.map(Into::into),
                 mirror,
                 phase: match (completed, pending) {
@@ -145,6 +167,61 @@ fn budget_news() -> impl Strategy<Value = Learnt> {
     ]
 }
 
+/// What is learnt of the pods' ReplicaSets.
+fn workload_news() -> impl Strategy<Value = Learnt> {
+    let name = || prop::sample::select(vec!["rs-a", "rs-b"]);
+    let set = (
+        name(),
+        0u32..4,
+        0u32..4,
+        10u64..40,
+        prop::bool::weighted(0.1),
+    )
+        .prop_map(
+            |(name, wanted, available, version, going)| ReplicaSetFacts {
+                namespace: "shop".into(),
+                name: name.into(),
+                uid: uid(name),
+                version: version.to_string(),
+                hash: Some("abc".into()),
+                owner: owner("Deployment", "web"),
+                wanted,
+                available,
+                going,
+            },
+        );
+    let deployment = (
+        prop::bool::weighted(0.9),
+        0u32..3,
+        prop::bool::weighted(0.9),
+    )
+        .prop_map(|(rolls, surge, rolled_out)| DeploymentFacts {
+            rolls,
+            surge,
+            rolled_out,
+            going: false,
+        });
+    let known = (set.clone(), prop::option::weighted(0.9, deployment))
+        .prop_map(|(set, deployment)| Workload::Known(set, deployment));
+    let workload = prop_oneof![
+        8 => known,
+        1 => Just(Workload::Gone),
+        1 => Just(Workload::Unavailable("away".into())),
+    ];
+    let namespace = || "shop".to_owned();
+    prop_oneof![
+        6 => (name(), workload).prop_map(move |(replica_set, workload)| Learnt::Workload {
+            namespace: namespace(),
+            replica_set: replica_set.into(),
+            workload,
+        }),
+        3 => Just(Learnt::ReplicaSetsWatched { namespace: "shop".into() }),
+        1 => Just(Learnt::ReplicaSetsUnwatched { namespace: "shop".into(), why: "403".into() }),
+        4 => set.clone().prop_map(Learnt::ReplicaSet),
+        1 => set.prop_map(Learnt::ReplicaSetGone),
+    ]
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let index = any::<Index>;
     let few = |n| prop::collection::vec(any::<Index>(), 0..n);
@@ -157,8 +234,11 @@ fn op() -> impl Strategy<Value = Op> {
         10 => (index(), reply()).prop_map(|(i, r)| Op::Answered(i, r)),
         1 => (index(), reply()).prop_map(|(i, r)| Op::Stray(i, r)),
         1 => any::<Option<bool>>().prop_map(Op::Access),
-        3 => budget_news().prop_map(Op::Budgets),
+        3 => budget_news().prop_map(Op::Learnt),
         1 => (1u64..150).prop_map(Op::Nearer),
+        2 => Just(Op::Cordoned),
+        4 => workload_news().prop_map(Op::Learnt),
+        5 => (index(), reply()).prop_map(|(i, r)| Op::Patched(i, r)),
         1 => prop::bool::weighted(0.05).prop_map(|c| if c { Op::Cancelled } else { Op::Sleeps }),
         4 => (0u64..5_000).prop_map(Op::Passes),
         4 => Just(Op::Sleeps),
@@ -166,7 +246,14 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
-    (prop::option::of(0u64..60), any::<bool>()).prop_map(|(delete, dry_run)| Settings {
+    let makes = prop::sample::select(vec![
+        MakeBeforeBreak::Off,
+        MakeBeforeBreak::Annotated,
+        MakeBeforeBreak::On,
+    ]);
+    let drawn = (prop::option::of(0u64..60), prop::bool::weighted(0.3), makes);
+    drawn.prop_map(|(delete, dry_run, make_before_break)| Settings {
+        make_before_break,
         budgets: delete.map_or(BudgetPolicy::Respect, |s| BudgetPolicy::DeleteAt {
             grace: secs(s),
         }),
@@ -188,6 +275,8 @@ struct World {
     seen: BTreeMap<Uid, PodFacts>,
     gone: BTreeSet<Uid>,
     under_way: Vec<(Uid, bool)>,
+    patches: Vec<Uid>,
+    cordoned: bool,
     knows_daemon_sets: bool,
     cancelled: bool,
     made: usize,
@@ -201,6 +290,8 @@ impl World {
             seen: BTreeMap::new(),
             gone: BTreeSet::new(),
             under_way: Vec::new(),
+            patches: Vec::new(),
+            cordoned: false,
             knows_daemon_sets: false,
             cancelled: false,
             made: 0,
@@ -312,8 +403,22 @@ impl World {
                 Input::Answered { pod, reply }
             }
             Op::Access(allowed) => access(allowed),
-            Op::Budgets(learnt) => learnt.into(),
+            Op::Learnt(learnt) => learnt.into(),
             Op::Nearer(left) => Input::Nearer(self.bench.start + secs(left)),
+            Op::Cordoned => {
+                self.cordoned = true;
+                Input::Cordoned
+            }
+            Op::Patched(index, reply) => {
+                if self.patches.is_empty() {
+                    return None;
+                }
+                let pod = self.patches.remove(index.index(self.patches.len()));
+                if reply == Reply::Gone {
+                    self.gone.insert(pod.clone());
+                }
+                Input::Patched { pod, reply }
+            }
             Op::Cancelled => {
                 self.cancelled = true;
                 Input::Cancelled
@@ -340,11 +445,13 @@ impl World {
             match &effect {
                 Effect::Evict(call) => self.check(call, false)?,
                 Effect::Delete(call) => self.check(call, true)?,
+                Effect::Detach(detach) => self.check_detach(&detach.pod)?,
+                Effect::Reattach(back) => self.check_reattach(&back.pod)?,
                 _ => {}
             }
         }
         let (plan, now) = (&self.bench.plan, self.bench.now);
-        prop_assert!(self.under_way.len() <= IN_FLIGHT, "P9");
+        prop_assert!(self.under_way.len() + self.patches.len() <= IN_FLIGHT, "P9");
         let end = plan.window().end();
         let wake = plan.next_wake(now);
         prop_assert!(wake == end || now < wake && wake < end, "wakes in the past");
@@ -354,7 +461,12 @@ impl World {
 
     fn check(&mut self, call: &Call, delete: bool) -> Result<(), TestCaseError> {
         let (now, window) = (self.bench.now, self.bench.plan.window());
-        prop_assert!(!self.cancelled && now < window.end(), "after the end");
+        let stranded = self
+            .seen
+            .get(&call.pod)
+            .is_some_and(|p| p.detached.is_some());
+        prop_assert!(now < window.end(), "after the end");
+        prop_assert!(!self.cancelled || stranded, "after it was cancelled");
         let Some(pod) = self.seen.get(&call.pod) else {
             return Err(TestCaseError::fail("P3: a UID that nobody saw"));
         };
@@ -403,6 +515,32 @@ impl World {
             prop_assert!(now + left >= window.end(), "P12");
         }
         self.under_way.push((call.pod.clone(), delete));
+        Ok(())
+    }
+
+    fn check_detach(&mut self, uid: &Uid) -> Result<(), TestCaseError> {
+        let (now, window) = (self.bench.now, self.bench.plan.window());
+        let pod = &self.seen[uid];
+        let switch = self.settings.make_before_break;
+        prop_assert!(!self.settings.dry_run, "P13");
+        prop_assert!(self.cordoned && !self.cancelled, "detached into the blue");
+        prop_assert!(
+            switch.considers(pod) && switch.obstacle(pod).is_none(),
+            "not allowed"
+        );
+        prop_assert!(now < window.latest_for(pod.grace), "too late for its grace");
+        prop_assert!(pod.wish.as_deref() != Some("skip") && !pod.mirror && pod.name != "p0");
+        prop_assert!(!self.gone.contains(uid) && pod.terminating.is_none());
+        prop_assert!(!self.patches.contains(uid), "two patches of one pod");
+        self.patches.push(uid.clone());
+        Ok(())
+    }
+
+    fn check_reattach(&mut self, uid: &Uid) -> Result<(), TestCaseError> {
+        prop_assert!(self.cancelled, "put back though the machine goes");
+        prop_assert!(!self.gone.contains(uid));
+        prop_assert!(!self.patches.contains(uid), "two patches of one pod");
+        self.patches.push(uid.clone());
         Ok(())
     }
 

@@ -159,7 +159,8 @@ impl World {
             .filter(|set| controller(set).is_some_and(|o| text(o, "/uid") == uid))
             .cloned()
             .collect();
-        let (mut all, mut ready, mut found) = (0, 0, false);
+        let (mut all, mut ready, mut available, mut updated) = (0, 0, 0, 0);
+        let mut found = false;
         for set in &owned {
             let current = text(set, "/metadata/name") == own;
             found |= current;
@@ -168,8 +169,11 @@ impl World {
             new["spec"]["replicas"] = wanted.into();
             crate::sim::write::count_generation(Kind::ReplicaSet, &mut new, set);
             self.api.store.replace(Kind::ReplicaSet, new);
-            all += number(set, "/status/replicas").unwrap_or(0);
+            let of_it = number(set, "/status/replicas").unwrap_or(0);
+            all += of_it;
+            updated += if current { of_it } else { 0 };
             ready += number(set, "/status/readyReplicas").unwrap_or(0);
+            available += number(set, "/status/availableReplicas").unwrap_or(0);
         }
         if !found {
             let mut template = template.clone();
@@ -188,12 +192,13 @@ impl World {
                 "metadata": { "name": own, "namespace": namespace,
                     "labels": template["metadata"]["labels"],
                     "ownerReferences": [owner_of(&deployment, "apps/v1")] },
-                "spec": { "replicas": replicas, "selector": selector, "template": template } });
+                "spec": { "replicas": replicas, "selector": selector, "template": template,
+                    "minReadySeconds": deployment["spec"]["minReadySeconds"] } });
             self.api.store.insert(Kind::ReplicaSet, set, now.wall);
         }
         let mut new = (*deployment).clone();
         new["status"] = json!({ "replicas": all, "readyReplicas": ready,
-            "availableReplicas": ready, "updatedReplicas": all,
+            "availableReplicas": available, "updatedReplicas": updated,
             "observedGeneration": deployment["metadata"]["generation"] });
         self.api.store.replace(Kind::Deployment, new);
     }

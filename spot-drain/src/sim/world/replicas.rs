@@ -1,14 +1,17 @@
 //! The ReplicaSet controller: adopts and releases by label, and keeps the count.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use spot_core::clock::Now;
 
 use super::World;
+use super::agenda::Work;
 use super::controllers::{owner_of, pod_of};
 use crate::sim::json::{
-    controller, is_ended, is_ready, is_terminating, list, number, set, text, unset,
+    condition, controller, is_ended, is_ready, is_terminating, list, number, set, text, unset,
 };
 use crate::sim::kind::Kind;
 use crate::sim::selector::Labels;
@@ -51,6 +54,7 @@ impl World {
             .filter(|pod| !is_terminating(pod) && !is_ended(pod))
             .collect();
         let ready = active.iter().filter(|pod| is_ready(pod)).count();
+        let available = self.available(&owner, name, &active, now);
         let all = active.len();
         let wanted = number(&owner, "/spec/replicas").unwrap_or(1);
         let wanted = usize::try_from(wanted).unwrap_or(0);
@@ -82,10 +86,29 @@ impl World {
         }
         let mut new = (*owner).clone();
         new["status"] = json!({ "replicas": all, "readyReplicas": ready,
-            "availableReplicas": ready, "fullyLabeledReplicas": all,
+            "availableReplicas": available, "fullyLabeledReplicas": all,
             "terminatingReplicas": going,
             "observedGeneration": owner["metadata"]["generation"] });
         self.api.store.replace(Kind::ReplicaSet, new);
+    }
+
+    /// How many of these pods have been ready for as long as their owner asks; it is looked at
+    /// again when the next one has.
+    fn available(&mut self, owner: &Value, name: &str, pods: &[&Arc<Value>], now: Now) -> usize {
+        let asked = number(owner, "/spec/minReadySeconds").unwrap_or(0);
+        let asked = SignedDuration::from_secs(asked);
+        let since = |pod: &Arc<Value>| {
+            let ready = condition(pod, "Ready").filter(|c| text(c, "/status") == "True")?;
+            text(ready, "/lastTransitionTime").parse::<Timestamp>().ok()
+        };
+        let waits = pods.iter().filter_map(|pod| Some(since(pod)? + asked));
+        let (over, next): (Vec<_>, Vec<_>) = waits.partition(|at| *at <= now.wall);
+        if let Some(wait) = next.iter().min().map(|at| at.duration_since(now.wall)) {
+            let wait = Duration::try_from(wait).unwrap_or_default();
+            self.agenda
+                .add(now.instant + wait, Work::ReplicaSet(name.to_owned()));
+        }
+        over.len()
     }
 
     fn adopt(&mut self, pod: &Value, owner: &Value) -> Arc<Value> {

@@ -7,6 +7,7 @@ mod blocked;
 mod bystander;
 mod check;
 mod cordon;
+mod damage;
 mod drain;
 mod fixture;
 mod floor;
@@ -46,6 +47,8 @@ enum What {
     Check(check::Options),
     /// A zone's worth of nodes, reclaimed at one moment
     Zone(zone::Options),
+    /// What users lose by an interruption, beside `kubectl drain`
+    Damage(damage::Options),
 }
 
 #[tokio::main]
@@ -65,5 +68,6 @@ async fn main() -> Result<()> {
         What::Outage(options) => outage::run(&options).await,
         What::Check(options) => check::run(&options).await,
         What::Zone(options) => zone::run(&fixture::plane().await?, &options).await,
+        What::Damage(options) => damage::run(&fixture::plane().await?, &options).await,
     }
 }

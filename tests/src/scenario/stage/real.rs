@@ -70,11 +70,14 @@ impl Real {
     }
 
     async fn new_user(&self, rights: &Rights) -> Result<String> {
-        if rights.without.is_empty() && !rights.delete {
+        if *rights == Rights::all() {
             return self.plane.take_handler_user();
         }
         let user = self.plane.take_plain_user()?;
         let mut rules = rbac::handler_rules()?;
+        if rights.make_before_break {
+            rules.extend(rbac::make_before_break_rules());
+        }
         for (verb, resource) in &rights.without {
             rules = rbac::without(rules, verb, resource);
         }

@@ -8,8 +8,13 @@ use std::{
 };
 
 use serde_json::Value;
-use spot_drain::sim::{Change, Kind, Recorded, What, World};
+use spot_drain::{
+    replacement::DETACHED_ANNOTATION,
+    sim::{Change, Kind, Recorded, What, World},
+};
 use tokio::time::Instant;
+
+use crate::simulation::plot::Plot;
 
 /// Follows a world's changes, before any of them is forgotten.
 #[derive(Default)]
@@ -108,6 +113,37 @@ impl Pod {
         terminating.map(|(at, _)| *at).or(self.history.gone)
     }
 
+    /// Its workload's name.
+    pub(in crate::simulation) fn app(&self) -> &str {
+        let app = self.first()["metadata"]["labels"]["app"].as_str();
+        app.unwrap_or_default()
+    }
+
+    /// Whether its replacement may be made first.
+    pub(in crate::simulation) fn surges(&self, plot: &Plot) -> bool {
+        plot.load(self.app()).is_some_and(|load| load.surges)
+    }
+
+    /// When it was detached, where it was.
+    pub(in crate::simulation) fn detached(&self) -> Option<Duration> {
+        let mut states = self.history.states.iter();
+        let first = states.find(|(_, state)| is_detached(state));
+        first.map(|(at, _)| *at)
+    }
+
+    /// Whether it serves at a moment.
+    pub(in crate::simulation) fn serves(&self, at: Duration) -> bool {
+        let state = self.history.at(at);
+        state.is_some_and(|state| stays(state) && is_ready(state))
+    }
+
+    /// Whether it served as long as it stayed, up to a moment at which its end may have begun.
+    pub(in crate::simulation) fn served_until(&self, at: Duration) -> bool {
+        let states = self.history.states.iter().rev();
+        let mut staying = states.filter(|(when, state)| *when <= at && stays(state));
+        staying.next().is_some_and(|(_, state)| is_ready(state))
+    }
+
     /// Its own grace.
     pub(in crate::simulation) fn grace(&self) -> Duration {
         let grace = self.first()["spec"]["terminationGracePeriodSeconds"].as_u64();
@@ -150,6 +186,21 @@ impl Pod {
             )
         })
     }
+}
+
+fn stays(pod: &Value) -> bool {
+    pod["metadata"]["deletionTimestamp"].is_null()
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|c| c["type"] == "Ready" && c["status"] == "True")
+}
+
+/// Whether a pod says that it is detached.
+pub(in crate::simulation) fn is_detached(pod: &Value) -> bool {
+    !pod["metadata"]["annotations"][DETACHED_ANNOTATION].is_null()
 }
 
 /// A change of a node, and which request made it, if one did.

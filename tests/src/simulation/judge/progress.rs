@@ -108,6 +108,8 @@ impl Calm<'_> {
                 .collect();
             let ends = pod.ends().unwrap_or(Duration::MAX);
             let waits = pod.wish() == Some("last") || pod.is_critical();
+            // For its replacement, as long as its grace allows.
+            let waits = waits || self.case.plot.manner.makes_first && pod.surges(self.case.plot);
             match budgets.as_slice() {
                 [] if waits => {
                     let late = self.deadline;

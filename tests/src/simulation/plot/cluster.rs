@@ -35,6 +35,9 @@ pub(in crate::simulation) struct Load {
     pub(in crate::simulation) name: String,
     pub(in crate::simulation) namespace: &'static str,
     pub(in crate::simulation) make: Make,
+    pub(in crate::simulation) replicas: u32,
+    /// Its replacements may be made first.
+    pub(in crate::simulation) surges: bool,
     workload: Workload,
     /// A second budget over the same pods.
     second: bool,
@@ -67,6 +70,8 @@ pub(super) fn loads(random: &mut Random, spots: &[String], few: bool) -> Vec<Loa
         name: "handler".to_owned(),
         namespace: "kube-system",
         make: Make::DaemonSet,
+        replicas: 0,
+        surges: false,
         workload: Workload::daemon_set("handler").namespace("kube-system"),
         second: false,
         nodes: Vec::new(),
@@ -127,12 +132,17 @@ fn load(random: &mut Random, index: u64, spots: &[String]) -> Load {
             budget
         });
     }
+    let (marked, claims) = marked(random, workload);
+    let second = guarded && random.chance(1, 12);
+    let (workload, surges) = rolled(random, make, marked);
     Load {
         name,
         namespace,
         make,
-        workload: marked(random, workload),
-        second: guarded && random.chance(1, 12),
+        replicas,
+        surges: surges && !claims,
+        workload,
+        second,
         nodes,
     }
 }
@@ -145,8 +155,25 @@ fn timed(random: &mut Random, workload: Workload) -> Workload {
     workload.grace(grace).exit_after(exits).ready_after(ready)
 }
 
-/// What its pods say about themselves.
-fn marked(random: &mut Random, mut workload: Workload) -> Workload {
+/// How a Deployment replaces its pods, and whether two may run at once.
+fn rolled(random: &mut Random, make: Make, workload: Workload) -> (Workload, bool) {
+    if make != Make::Deployment {
+        return (workload, false);
+    }
+    match random.below(8) {
+        0 => (workload.strategy(json!({ "type": "Recreate" })), false),
+        1 => {
+            let one_by_one = json!({ "type": "RollingUpdate",
+                "rollingUpdate": { "maxSurge": 0, "maxUnavailable": 1 } });
+            (workload.strategy(one_by_one), false)
+        }
+        _ => (workload, true),
+    }
+}
+
+/// What its pods say about themselves, and whether they have claimed volumes.
+fn marked(random: &mut Random, mut workload: Workload) -> (Workload, bool) {
+    let mut claims = false;
     if random.chance(1, 12) {
         let wish = one(random, &["skip", "last", "whenever"], "skip");
         workload = workload.annotation("spot-interrupt-handler/drain", wish);
@@ -160,15 +187,17 @@ fn marked(random: &mut Random, mut workload: Workload) -> Workload {
     if random.chance(1, 8) {
         let volume = json!([{ "name": "data", "persistentVolumeClaim": { "claimName": "data" } }]);
         workload = workload.spec("volumes", volume);
+        claims = true;
     }
     if random.chance(1, 6) {
         let volume = json!([{ "name": "scratch", "emptyDir": {} }]);
         workload = workload.spec("volumes", volume);
+        claims = false;
     }
     if random.chance(1, 3) {
         workload = workload.service();
     }
-    workload
+    (workload, claims)
 }
 
 impl Refuge {

@@ -36,6 +36,18 @@ pub(in crate::simulation) enum Deed {
 }
 
 impl Deed {
+    /// Whether it takes pods away, or changes how many there are to be.
+    pub(in crate::simulation) fn is_about_pods(&self) -> bool {
+        matches!(
+            self,
+            Self::Evict { .. }
+                | Self::Delete { .. }
+                | Self::Scale { .. }
+                | Self::Orphan { .. }
+                | Self::Namespace { .. }
+        )
+    }
+
     pub(super) fn draw(
         random: &mut Random,
         span: Span,

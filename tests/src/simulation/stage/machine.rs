@@ -7,7 +7,9 @@ use http::Request;
 use jiff::SignedDuration;
 use serde_json::json;
 use spot_core::{handler::Handler, notice::NoticeKind};
-use spot_drain::{cluster::Cluster, driver::NodeDrainer, plan::Settings, sim::Kind};
+use spot_drain::{
+    cluster::Cluster, driver::NodeDrainer, plan::Settings, replacement::MakeBeforeBreak, sim::Kind,
+};
 use spot_imds::{
     sim::{AnnouncementId, SharedImds},
     source::ImdsSource,
@@ -85,10 +87,15 @@ impl<'a> Actor<'a> {
             .map_err(|e| e.to_string())?;
         let manner = &self.stage.plot.manner;
         let cluster = Cluster::from_client(self.stage.client(&format!("{name}/{}", who.life)));
+        let mut check = cluster.self_check(name);
         let mut settings = Settings::default()
             .with_budgets(manner.budgets)
             .with_limits(manner.limits)
             .with_dry_run(manner.dry_run);
+        if manner.makes_first {
+            settings = settings.with_make_before_break(MakeBeforeBreak::On);
+            check = check.with_make_before_break(MakeBeforeBreak::On);
+        }
         if let Some(own) = self.own_pod() {
             settings = settings.with_ourselves("kube-system", own);
         }
@@ -97,7 +104,7 @@ impl<'a> Actor<'a> {
                 .named_source("imds", source)
                 .policy(self.machine.policy.clone())
                 .node(cluster.node(name).with_dry_run(manner.dry_run))
-                .self_check(cluster.self_check(name))
+                .self_check(check)
                 .jitter_seed(seed)
                 .clock(self.clock.clone())
                 .observer(self.stage.diary.writer(who));

@@ -1,0 +1,504 @@
+//! A pod's replacement, made before the pod is evicted: detach, wait, evict; or put it back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::drain::Drain;
+use super::entry::{Entry, State};
+use super::shared::Shared;
+use super::workloads::{Sight, is_later};
+use super::{Detach, Effect, Reattach};
+use crate::classify::Class;
+use crate::facts::{PodFacts, Uid};
+use crate::replacement::{
+    Detachment, HASH_LABEL, MakeBeforeBreak, Obstacle, Workload, worth_until,
+};
+use crate::reply::Reply;
+use crate::report::Replacement;
+
+/// How long it is waited for the cordon, and for what must be known of a workload.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// The pause before a patch that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// So often a patch may fail.
+const TRIES: u32 = 3;
+
+/// How it goes with a pod's replacement.
+#[derive(Debug)]
+pub(super) struct Making {
+    /// When the pod was first seen.
+    since: Instant,
+    /// A patch is not tried before.
+    not_before: Instant,
+    failures: u32,
+    /// Why none is made first; it stands.
+    obstacle: Option<Obstacle>,
+    /// The patch under way.
+    patch: Option<Patch>,
+    /// A patch that detaches it was accepted, and what it wrote is not seen yet.
+    detached: Option<Detachment>,
+    /// A patch that puts it back was accepted.
+    put_back: bool,
+    /// Why it cannot be put back.
+    stuck: Option<String>,
+    /// Since when its ReplicaSet was seen not to count it any more.
+    released: Option<Released>,
+    outcome: Option<Replacement>,
+}
+
+#[derive(Debug)]
+enum Patch {
+    Detach(Detachment),
+    PutBack,
+}
+
+/// Since when a ReplicaSet does not count a pod.
+#[derive(Debug)]
+enum Released {
+    /// Since before the pod was seen: by what an earlier process did.
+    Before,
+    /// The version at which the pod was seen without its owner.
+    At(String),
+}
+
+impl Making {
+    pub(super) fn new(pod: &PodFacts, now: Instant) -> Self {
+        let released = pod.is_detached() && pod.owner.is_none();
+        Self {
+            since: now,
+            not_before: now,
+            failures: 0,
+            obstacle: None,
+            patch: None,
+            detached: None,
+            put_back: false,
+            stuck: None,
+            released: released.then_some(Released::Before),
+            outcome: None,
+        }
+    }
+
+    /// The pod was seen again.
+    pub(super) fn seen(&mut self, pod: &PodFacts) {
+        if !pod.is_detached() {
+            self.released = None;
+            return;
+        }
+        self.detached = None;
+        if pod.owner.is_none() && self.released.is_none() {
+            self.released = Some(Released::At(pod.version.clone()));
+        }
+    }
+
+    /// The pod is evicted, its replacement being `ready` or not. What it is at first counts.
+    pub(super) fn goes(&mut self, pod: &PodFacts, ready: bool) {
+        let deleted = self.obstacle == Some(Obstacle::Deleted);
+        if self.outcome.is_none() && self.is_detached(pod) && !deleted {
+            self.outcome = Some(if ready {
+                Replacement::First
+            } else {
+                Replacement::Late
+            });
+        }
+    }
+
+    /// Whether the pod is detached, as far as is known.
+    fn is_detached(&self, pod: &PodFacts) -> bool {
+        self.was(pod).is_some()
+    }
+
+    /// What was written on a pod that is detached.
+    fn was<'a>(&'a self, pod: &'a PodFacts) -> Option<&'a Detachment> {
+        let seen = pod.detached.as_ref().filter(|_| pod.is_detached());
+        seen.or(self.detached.as_ref()).filter(|_| !self.put_back)
+    }
+
+    /// Whether its ReplicaSet, as of `version`, does not count the pod any more.
+    fn is_released(&self, version: &str) -> bool {
+        match &self.released {
+            None => false,
+            Some(Released::Before) => true,
+            Some(Released::At(released)) => is_later(version, released),
+        }
+    }
+}
+
+impl Entry {
+    /// Whether it is detached and nothing has been done about it yet.
+    fn stands_detached(&self) -> bool {
+        let stands = self.gone.is_none() && self.facts.terminating.is_none();
+        let waits = !matches!(self.state, State::Going { .. } | State::Gone);
+        stands && waits && self.making.is_detached(&self.facts)
+    }
+
+    /// What was written on it when it was detached, unless it was put back.
+    pub(super) fn detachment(&self) -> Option<&Detachment> {
+        self.making.was(&self.facts)
+    }
+
+    /// How it went with its replacement.
+    pub(super) fn replacement(&self) -> Option<Replacement> {
+        let making = &self.making;
+        if making.put_back {
+            return Some(Replacement::PutBack);
+        }
+        if let Some(why) = making.stuck.clone() {
+            return Some(Replacement::Stuck { why });
+        }
+        let why = |o: &Obstacle| Replacement::NotFirst { why: o.to_string() };
+        let awaited = || self.stands_detached().then_some(Replacement::Awaited);
+        let obstacle = making.obstacle.as_ref();
+        let deleted = obstacle.filter(|o| **o == Obstacle::Deleted).map(why);
+        let outcome = making.outcome.clone().or(deleted).or_else(awaited);
+        outcome.or_else(|| obstacle.map(why))
+    }
+}
+
+impl Drain {
+    /// Whether replacements are made first at all.
+    fn makes_first(&self) -> bool {
+        self.settings.make_before_break != MakeBeforeBreak::Off && !self.settings.dry_run
+    }
+
+    /// Until when a pod waits for its replacement; `None`: it does not.
+    pub(super) fn waits_until(&self, entry: &Entry) -> Option<Instant> {
+        let latest = self.window.latest_for(entry.facts.grace);
+        let making = &entry.making;
+        if !self.makes_first() {
+            return None;
+        }
+        if making.is_detached(&entry.facts) {
+            // One that is not ready serves nobody, and where the workload is gone nobody comes.
+            let waits = entry.facts.ready && making.obstacle != Some(Obstacle::Deleted);
+            return waits.then_some(latest);
+        }
+        if making.patch.is_some() {
+            return Some(latest);
+        }
+        let considered = self.settings.make_before_break.considers(&entry.facts);
+        if !considered || making.obstacle.is_some() || entry.tries > 0 {
+            return None;
+        }
+        Some((making.since + PATIENCE).min(self.worth_until(entry)))
+    }
+
+    /// Until when it is worth the while to have a replacement made.
+    fn worth_until(&self, entry: &Entry) -> Instant {
+        worth_until(&self.window, entry.facts.grace)
+    }
+
+    /// Finds out whose replacements are made first, and has those pods detached.
+    pub(super) fn make_first(
+        &mut self,
+        now: Instant,
+        shared: &mut Shared,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.makes_first() {
+            return;
+        }
+        self.watch_workloads(now, shared, effects);
+        self.notice_deleted(shared);
+        let candidates: Vec<Uid> = self
+            .in_order()
+            .filter(|e| matches!(e.state, State::Ready { .. }) && self.waits_until(e).is_some())
+            .filter(|e| !e.making.is_detached(&e.facts) && e.making.patch.is_none())
+            .map(|e| e.facts.uid.clone())
+            .collect();
+        for uid in candidates {
+            let Some(entry) = self.pods.get(&uid) else {
+                continue;
+            };
+            let decided = self.decide(entry, now, shared);
+            let Some(entry) = self.pods.get_mut(&uid) else {
+                continue;
+            };
+            match decided {
+                Err(Some(obstacle)) => entry.making.obstacle = Some(obstacle),
+                Err(None) => {}
+                Ok(_) if now < entry.making.not_before || !shared.has_slot(now) => {}
+                Ok(detachment) => {
+                    shared.start_patch(uid, now);
+                    entry.making.patch = Some(Patch::Detach(detachment.clone()));
+                    effects.push(Effect::Detach(Detach {
+                        pod: entry.facts.uid.clone(),
+                        namespace: entry.facts.namespace.clone(),
+                        name: entry.facts.name.clone(),
+                        detachment,
+                        annotated: entry.facts.annotated,
+                    }));
+                }
+            }
+        }
+    }
+
+    /// Finds the detached pods whose workload is gone meanwhile.
+    fn notice_deleted(&mut self, shared: &Shared) {
+        for entry in self.pods.values_mut().filter(|e| e.stands_detached()) {
+            let Some(was) = entry.making.was(&entry.facts) else {
+                continue;
+            };
+            let namespace = &entry.facts.namespace;
+            let gone = match shared.workloads.of(namespace, &was.replica_set) {
+                Some(Workload::Known(set, _)) => set.uid != was.uid || set.going,
+                Some(Workload::Gone) => true,
+                Some(Workload::Unavailable(_)) | None => false,
+            };
+            if gone {
+                entry.making.obstacle = Some(Obstacle::Deleted);
+            }
+        }
+    }
+
+    /// Whether a pod is detached at `now`: by what it says itself, then by its workload, then by
+    /// the node and the time. `Err(None)`: that cannot be told yet.
+    fn decide(
+        &self,
+        entry: &Entry,
+        now: Instant,
+        shared: &Shared,
+    ) -> Result<Detachment, Option<Obstacle>> {
+        let pod = &entry.facts;
+        let obstacle = |obstacle| Err(Some(obstacle));
+        if let Some(found) = self.settings.make_before_break.obstacle(pod) {
+            return obstacle(found);
+        }
+        if now >= self.worth_until(entry) {
+            return obstacle(Obstacle::NoTime);
+        }
+        let Some(owner) = &pod.owner else {
+            return obstacle(Obstacle::NoReplicaSet);
+        };
+        let impatient = now >= entry.making.since + PATIENCE;
+        let unknown = |why: &str| impatient.then(|| Obstacle::Unknown(why.to_owned()));
+        let workload = shared.workloads.of(&pod.namespace, &owner.name);
+        let set = match workload {
+            None => return Err(unknown("no answer in time")),
+            Some(Workload::Unavailable(why)) => return Err(unknown(why)),
+            Some(known) => match (known.obstacle(pod), known) {
+                (None, Workload::Known(set, _)) => set,
+                (found, _) => return Err(Some(found.unwrap_or(Obstacle::Deleted))),
+            },
+        };
+        match shared.workloads.sight(&pod.namespace) {
+            Sight::Live => {}
+            Sight::Coming => return Err(unknown("its ReplicaSet is not watched yet")),
+            Sight::Blind(why) => return Err(unknown(why)),
+        }
+        if !self.cordoned {
+            return Err(impatient.then_some(Obstacle::NotCordoned));
+        }
+        Ok(Detachment {
+            hash: pod.labels.get(HASH_LABEL).cloned().unwrap_or_default(),
+            replica_set: set.name.clone(),
+            uid: set.uid.clone(),
+            notice: self.settings.notice.clone(),
+        })
+    }
+
+    /// Asks about the workloads of pods that may be, or are, detached, and for watches of them.
+    fn watch_workloads(&self, now: Instant, shared: &mut Shared, effects: &mut Vec<Effect>) {
+        let mut hashes: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for entry in self.pods.values() {
+            let pod = &entry.facts;
+            let ready = matches!(entry.state, State::Ready { .. });
+            if !ready || self.waits_until(entry).is_none() {
+                continue;
+            }
+            let (set, hash) = match (entry.making.was(pod), &pod.owner) {
+                (Some(was), _) => (&was.replica_set, &was.hash),
+                (_, Some(owner)) if self.settings.make_before_break.obstacle(pod).is_none() => {
+                    let Some(hash) = pod.labels.get(HASH_LABEL) else {
+                        continue;
+                    };
+                    (&owner.name, hash)
+                }
+                _ => continue,
+            };
+            shared.workloads.ask((&pod.namespace, set), now, effects);
+            let known = shared.workloads.of(&pod.namespace, set);
+            // Of a Deployment that does not allow it, and of what is gone, nothing more is asked.
+            let detached = entry.making.is_detached(pod);
+            let watched = match known {
+                Some(known @ Workload::Known(..)) => detached || known.obstacle(pod).is_none(),
+                _ => false,
+            };
+            if watched {
+                let of_it = hashes.entry(&pod.namespace).or_default();
+                of_it.insert(hash.clone());
+            }
+        }
+        for (namespace, hashes) in hashes {
+            shared.workloads.watch(namespace, hashes, effects);
+        }
+    }
+
+    /// The detached pods that may go now, because others serve in their place: so many that with
+    /// those that stay there are as many as their ReplicaSet wants.
+    pub(super) fn replaced(&self, shared: &Shared) -> BTreeSet<Uid> {
+        let mut replaced = BTreeSet::new();
+        if !self.makes_first() {
+            return replaced;
+        }
+        // By ReplicaSet: how many more there are than are needed.
+        let mut spare: BTreeMap<&Uid, i64> = BTreeMap::new();
+        let stands = |e: &&Entry| e.stands_detached() && matches!(e.state, State::Ready { .. });
+        let serves = |e: &&Entry| e.facts.ready && matches!(e.class, Class::Evict(_));
+        let standing: Vec<(&Entry, &Detachment)> = self
+            .in_order()
+            .filter(|e| stands(e) && serves(e))
+            .filter_map(|e| Some((e, e.facts.detached.as_ref()?)))
+            .collect();
+        for (entry, was) in &standing {
+            let known = shared
+                .workloads
+                .of(&entry.facts.namespace, &was.replica_set);
+            if let Some(Workload::Known(set, _)) = known
+                && set.uid == was.uid
+                && entry.making.is_released(&set.version)
+            {
+                let surplus = i64::from(set.available) - i64::from(set.wanted);
+                *spare.entry(&was.uid).or_insert(surplus) += 1;
+            }
+        }
+        for (entry, was) in standing {
+            if let Some(spare) = spare.get_mut(&was.uid).filter(|spare| **spare > 0) {
+                *spare -= 1;
+                replaced.insert(entry.facts.uid.clone());
+            }
+        }
+        replaced
+    }
+
+    /// The answer to a patch.
+    pub(super) fn on_patched(&mut self, uid: &Uid, reply: Reply, now: Instant) {
+        let cancelled = self.cancelled.is_some();
+        let Some(entry) = self.pods.get_mut(uid) else {
+            return;
+        };
+        let making = &mut entry.making;
+        let patch = making.patch.take();
+        let refused = matches!(reply, Reply::Forbidden { .. } | Reply::Denied { .. });
+        let words = match reply {
+            Reply::Accepted => {
+                match patch {
+                    Some(Patch::Detach(_)) if entry.facts.is_detached() => {}
+                    Some(Patch::Detach(was)) => making.detached = Some(was),
+                    Some(Patch::PutBack) => making.put_back = true,
+                    None => {}
+                }
+                return;
+            }
+            Reply::Gone => {
+                entry.gone.get_or_insert(now);
+                if matches!(entry.state, State::Ready { .. }) {
+                    entry.state = State::Gone;
+                }
+                return;
+            }
+            Reply::Forbidden { words } | Reply::Denied { words, .. } => words,
+            Reply::Unclear { what } | Reply::Lost { what } => what,
+            Reply::Unauthorized => "401 the token was refused".to_owned(),
+            Reply::Overloaded { .. } => "the API server was overloaded".to_owned(),
+            // It was changed meanwhile; what it is now is seen by the watch.
+            Reply::Conflict => "somebody else changed it".to_owned(),
+            Reply::BudgetClosed(_) | Reply::Misconfigured { .. } | Reply::NamespaceTerminating => {
+                "no answer to a patch".to_owned()
+            }
+        };
+        making.failures += 1;
+        making.not_before = now + AGAIN;
+        if making.failures < TRIES {
+            return;
+        }
+        if !cancelled {
+            making.obstacle.get_or_insert(Obstacle::Refused(words));
+        } else if refused {
+            making.stuck = Some(words);
+        }
+    }
+
+    /// Whether something that was detached may have to be put back.
+    pub(super) fn has_to_put_back(&self) -> bool {
+        let unseen = !self.listed;
+        let stands = |e: &Entry| e.stands_detached() && e.making.stuck.is_none();
+        let open = |e: &Entry| stands(e) || e.making.patch.is_some();
+        self.makes_first() && (unseen || self.pods.values().any(open))
+    }
+
+    /// Puts back what was detached: its ReplicaSet then adopts it, and ends the one that is too
+    /// many. One whose ReplicaSet is gone is evicted: nobody else would.
+    pub(super) fn put_back(
+        &mut self,
+        now: Instant,
+        shared: &mut Shared,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.makes_first() {
+            return;
+        }
+        let standing: Vec<Uid> = self
+            .in_order()
+            .filter(|e| e.stands_detached() && e.making.stuck.is_none())
+            .filter(|e| now >= e.making.not_before)
+            .filter(|e| e.making.patch.is_none() && !matches!(e.state, State::InFlight { .. }))
+            .map(|e| e.facts.uid.clone())
+            .collect();
+        for uid in standing {
+            let busy = shared.is_under_way(&uid);
+            let Some(entry) = self.pods.get_mut(&uid).filter(|_| !busy) else {
+                continue;
+            };
+            let pod = &entry.facts;
+            let Some(was) = entry.making.was(pod) else {
+                continue;
+            };
+            let set = (pod.namespace.as_str(), was.replica_set.as_str());
+            shared.workloads.ask(set, now, effects);
+            let stranded = match shared.workloads.of(set.0, set.1) {
+                Some(Workload::Known(set, _)) => set.uid != was.uid || set.going,
+                Some(Workload::Gone) => true,
+                Some(Workload::Unavailable(_)) | None => continue,
+            };
+            if !shared.has_slot(now) {
+                return;
+            }
+            if stranded && !matches!(entry.class, Class::Evict(_)) {
+                entry.making.stuck = Some("its ReplicaSet is gone".to_owned());
+                continue;
+            }
+            if stranded {
+                shared.start(uid, entry.lane.clone(), false, now);
+                entry.making.not_before = now + AGAIN;
+                let call = entry.start(&self.window, false, false, now);
+                effects.push(Effect::Evict(call));
+                continue;
+            }
+            effects.push(Effect::Reattach(Reattach {
+                pod: uid.clone(),
+                namespace: pod.namespace.clone(),
+                name: pod.name.clone(),
+                hash: was.hash.clone(),
+            }));
+            shared.start_patch(uid, now);
+            entry.making.patch = Some(Patch::PutBack);
+        }
+    }
+
+    /// When a patch or a question is due again, where the server takes calls from `opens` on.
+    pub(super) fn making_wake(&self, opens: Instant, shared: &Shared) -> Vec<Instant> {
+        if !self.makes_first() {
+            return Vec::new();
+        }
+        let waits = |e: &&Entry| matches!(e.state, State::Ready { .. } | State::Aside);
+        let patches = self.pods.values().filter(waits);
+        let patches = patches.filter(|e| e.making.failures > 0 || e.stands_detached());
+        patches
+            .map(|e| e.making.not_before.max(opens))
+            .chain(shared.workloads.wake())
+            .chain(self.cancelled.map(|at| at + super::PUTTING_BACK))
+            .collect()
+    }
+}

@@ -1,0 +1,466 @@
+//! Make before break: detached, waited for, evicted; or put back.
+
+use super::*;
+use crate::replacement::{
+    DeploymentFacts, Detachment, HASH_LABEL, MakeBeforeBreak, ReplicaSetFacts, Workload,
+};
+use crate::report::Replacement;
+
+/// 115 s, less the grace of 30 s, the margin of 5 s and one for a late timer.
+const LATEST: Duration = Duration::from_secs(79);
+
+pub(super) fn web(name: &str) -> PodFacts {
+    PodFacts {
+        labels: [("app", "web"), (HASH_LABEL, "abc")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into(),
+        version: "10".into(),
+        ready: true,
+        ..owned(name, "ReplicaSet", "web-abc")
+    }
+}
+
+fn detachment() -> Detachment {
+    Detachment {
+        hash: "abc".into(),
+        replica_set: "web-abc".into(),
+        uid: Uid("web-abc".into()),
+        notice: None,
+    }
+}
+
+/// The same pod, detached and let go of at a version.
+pub(super) fn detached(name: &str, version: &str) -> PodFacts {
+    let mut pod = web(name);
+    pod.labels.remove(HASH_LABEL);
+    PodFacts {
+        owner: None,
+        detached: Some(detachment()),
+        version: version.into(),
+        ..pod
+    }
+}
+
+pub(super) fn set(wanted: u32, available: u32, version: &str) -> ReplicaSetFacts {
+    ReplicaSetFacts {
+        namespace: "shop".into(),
+        name: "web-abc".into(),
+        uid: Uid("web-abc".into()),
+        version: version.into(),
+        hash: Some("abc".into()),
+        owner: owner("Deployment", "web"),
+        wanted,
+        available,
+        going: false,
+    }
+}
+
+pub(super) fn known(set: ReplicaSetFacts, surge: u32) -> Input {
+    let deployment = DeploymentFacts {
+        rolls: true,
+        surge,
+        rolled_out: true,
+        going: false,
+    };
+    workload(Workload::Known(set, Some(deployment)))
+}
+
+fn workload(workload: Workload) -> Input {
+    let (namespace, replica_set) = ("shop".to_owned(), "web-abc".to_owned());
+    Learnt::Workload {
+        namespace,
+        replica_set,
+        workload,
+    }
+    .into()
+}
+
+pub(super) fn watched() -> Input {
+    let namespace = "shop".into();
+    Learnt::ReplicaSetsWatched { namespace }.into()
+}
+
+pub(super) fn seen(set: ReplicaSetFacts) -> Input {
+    Learnt::ReplicaSet(set).into()
+}
+
+pub(super) fn patched(name: &str, reply: Reply) -> Input {
+    Input::Patched {
+        pod: uid(name),
+        reply,
+    }
+}
+
+pub(super) fn switched_on() -> Settings {
+    Settings::default().with_make_before_break(MakeBeforeBreak::On)
+}
+
+fn detaches(effects: &[Effect]) -> Vec<&str> {
+    let mut names = Vec::new();
+    for effect in effects {
+        if let Effect::Detach(detach) = effect {
+            names.push(detach.name.as_str());
+        }
+    }
+    names
+}
+
+/// These pods of one workload, of which `wanted` are wanted and available; all is known, and the
+/// node is cordoned.
+fn prepared(names: &[&str], wanted: u32) -> (Bench, Vec<Effect>) {
+    let mut bench = Bench::new(switched_on(), 120);
+    bench.list(names.iter().map(|name| web(name)));
+    bench.on(Input::Cordoned);
+    bench.on(known(set(wanted, wanted, "10"), 1));
+    let effects = bench.on(watched());
+    (bench, effects)
+}
+
+/// The same, detached, and let go of by their ReplicaSet, which was seen to count without them.
+fn waiting(names: &[&str], wanted: u32) -> Bench {
+    let (mut bench, effects) = prepared(names, wanted);
+    assert_eq!(detaches(&effects), names);
+    for name in names {
+        bench.on(patched(name, Reply::Accepted));
+        bench.on(Input::Seen(detached(name, "20")));
+    }
+    let left = wanted - u32::try_from(names.len()).unwrap();
+    assert_eq!(bench.on(seen(set(wanted, left, "30"))), vec![]);
+    bench
+}
+
+fn replacement(bench: &Bench, name: &str) -> Option<Replacement> {
+    let report = bench.plan.report(bench.now);
+    let pod = report.pods.into_iter().find(|p| p.name == name);
+    pod.expect("in the report").replacement
+}
+
+fn not_first(bench: &Bench, name: &str) -> String {
+    match replacement(bench, name) {
+        Some(Replacement::NotFirst { why }) => why,
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_pod_is_detached_and_evicted_when_its_replacement_is_ready() {
+    let mut bench = waiting(&["a"], 3);
+    assert_eq!(bench.wake_at(secs(15)), vec![]);
+    let effects = bench.on(seen(set(3, 3, "40")));
+    assert_eq!(evicted(&effects), ["a"]);
+    bench.answer("a", Reply::Accepted);
+    assert_eq!(replacement(&bench, "a"), Some(Replacement::First));
+}
+
+#[test]
+fn what_is_written_on_a_pod_lets_another_process_carry_on() {
+    let mut bench = Bench::new(switched_on(), 120);
+    bench.plan.drain.settings.notice = Some("spot-interruption".into());
+    bench.list([web("a")]);
+    bench.on(known(set(1, 1, "10"), 1));
+    bench.on(watched());
+    let effects = bench.on(Input::Cordoned);
+    let [Effect::Detach(detach)] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    let expected = Detachment {
+        notice: Some("spot-interruption".into()),
+        ..detachment()
+    };
+    assert_eq!(detach.detachment, expected);
+    assert_eq!((&detach.pod, detach.annotated), (&uid("a"), false));
+}
+
+#[test]
+fn nothing_is_detached_before_the_node_is_cordoned_and_the_workload_watched() {
+    let mut bench = Bench::new(switched_on(), 120);
+    let asked = bench.list([web("a")]);
+    assert!(
+        matches!(&asked[..], [Effect::LookAtWorkload { .. }]),
+        "{asked:?}"
+    );
+    let watch = bench.on(known(set(1, 1, "10"), 1));
+    assert!(
+        matches!(&watch[..], [Effect::WatchReplicaSets { .. }]),
+        "{watch:?}"
+    );
+    assert_eq!(bench.on(watched()), vec![]);
+    assert_eq!(detaches(&bench.on(Input::Cordoned)), ["a"]);
+}
+
+#[test]
+fn a_replacement_that_is_never_ready_is_waited_for_as_long_as_the_grace_allows() {
+    let mut bench = waiting(&["a"], 1);
+    let early = bench.wake_at(LATEST.saturating_sub(millis(1)));
+    assert_eq!(evicted(&early), Vec::<&str>::new());
+    assert_eq!(bench.next_wake(), LATEST);
+    assert_eq!(evicted(&bench.wake_at(LATEST)), ["a"]);
+    assert_eq!(replacement(&bench, "a"), Some(Replacement::Late));
+}
+
+#[test]
+fn of_several_pods_of_a_workload_as_many_go_as_there_are_too_many() {
+    let mut bench = waiting(&["a", "b", "c"], 3);
+    let mut gone = Vec::new();
+    for (available, version) in [(1, "41"), (2, "42"), (2, "43"), (3, "44")] {
+        let effects = bench.on(seen(set(3, available, version)));
+        for name in evicted(&effects) {
+            gone.push((available, name.to_owned()));
+        }
+        for name in evicted(&effects) {
+            bench.answer(name, Reply::Accepted);
+        }
+    }
+    let expected = [(1, "a"), (2, "b"), (3, "c")].map(|(n, name)| (n, name.to_owned()));
+    assert_eq!(gone, expected);
+}
+
+#[test]
+fn a_set_that_has_not_counted_without_the_pod_yet_says_nothing_of_its_replacement() {
+    let (mut bench, _) = prepared(&["a"], 3);
+    bench.on(patched("a", Reply::Accepted));
+    // It is let go of at 20, and the set is seen as it was at 15: it counts the pod still.
+    assert_eq!(bench.on(Input::Seen(detached("a", "20"))), vec![]);
+    assert_eq!(bench.on(seen(set(3, 3, "15"))), vec![]);
+    assert_eq!(bench.on(seen(set(3, 2, "21"))), vec![]);
+    assert_eq!(evicted(&bench.on(seen(set(3, 3, "22")))), ["a"]);
+}
+
+#[test]
+fn a_workload_that_grows_meanwhile_is_served_in_full_first() {
+    let mut bench = waiting(&["a"], 2);
+    assert_eq!(bench.on(seen(set(5, 2, "40"))), vec![]);
+    assert_eq!(evicted(&bench.on(seen(set(5, 5, "41")))), ["a"]);
+    let mut shrunk = waiting(&["a"], 2);
+    assert_eq!(evicted(&shrunk.on(seen(set(1, 1, "40")))), ["a"]);
+}
+
+#[test]
+fn a_detached_pod_whose_set_is_gone_is_evicted_at_once() {
+    let mut bench = waiting(&["a"], 2);
+    let effects = bench.on(Learnt::ReplicaSetGone(set(2, 1, "40")).into());
+    assert_eq!(evicted(&effects), ["a"]);
+    assert_eq!(not_first(&bench, "a"), "its workload is being deleted");
+}
+
+#[test]
+fn a_detached_pod_that_serves_nobody_any_more_is_evicted_at_once() {
+    let mut bench = waiting(&["a"], 2);
+    let sick = PodFacts {
+        ready: false,
+        ..detached("a", "25")
+    };
+    assert_eq!(evicted(&bench.on(Input::Seen(sick))), ["a"]);
+}
+
+#[test]
+fn obstacles_have_pods_evicted_at_once_and_are_told() {
+    let refused = |pod: PodFacts, surge| {
+        let mut bench = Bench::new(switched_on(), 120);
+        let name = pod.name.clone();
+        let mut effects = bench.list([pod]);
+        bench.on(Input::Cordoned);
+        effects.extend(bench.on(known(set(1, 1, "10"), surge)));
+        assert_eq!(evicted(&effects), [name.as_str()], "{effects:?}");
+        not_first(&bench, &name)
+    };
+    let long = PodFacts {
+        grace: secs(105),
+        ..web("a")
+    };
+    let said = [
+        refused(web("a"), 0),
+        refused(long, 1),
+        refused(owned("db-0", "StatefulSet", "db"), 1),
+    ];
+    let expected = [
+        "its Deployment allows no surge",
+        "its grace leaves no time to wait",
+        "no ReplicaSet owns it",
+    ];
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn a_cordon_that_does_not_come_is_not_waited_for_for_long() {
+    let mut bench = Bench::new(switched_on(), 120);
+    bench.list([web("a")]);
+    bench.on(known(set(1, 1, "10"), 1));
+    assert_eq!(bench.on(watched()), vec![]);
+    assert_eq!(bench.next_wake(), secs(1)); // the drain's own shortest stay
+    bench.wake_at(secs(1));
+    assert_eq!(bench.next_wake(), secs(15));
+    assert_eq!(evicted(&bench.wake_at(secs(15))), ["a"]);
+    assert_eq!(
+        not_first(&bench, "a"),
+        "the node was not known to be cordoned"
+    );
+}
+
+#[test]
+fn a_workload_that_cannot_be_looked_at_is_asked_again_and_not_waited_for_for_long() {
+    let mut bench = Bench::new(switched_on(), 120);
+    bench.list([web("a")]);
+    bench.on(Input::Cordoned);
+    let looks = |bench: &Bench| {
+        let looks = |e: &&(Duration, Effect)| matches!(e.1, Effect::LookAtWorkload { .. });
+        bench.log.iter().filter(looks).count()
+    };
+    for second in 1..=15 {
+        bench.on(workload(Workload::Unavailable("403 no".into())));
+        assert_eq!(looks(&bench), second);
+        bench.wake_at(secs(second as u64));
+    }
+    assert_eq!(bench.evictions("a"), [secs(15)]);
+    assert_eq!(
+        not_first(&bench, "a"),
+        "its workload is unknown (no answer in time)"
+    );
+}
+
+#[test]
+fn a_patch_that_is_refused_is_tried_three_times() {
+    let (mut bench, _) = prepared(&["a"], 2);
+    for again in 1..3u64 {
+        bench.on(patched("a", forbidden()));
+        assert_eq!(bench.next_wake(), secs(again));
+        assert_eq!(detaches(&bench.wake_at(secs(again))), ["a"]);
+    }
+    assert_eq!(evicted(&bench.on(patched("a", forbidden()))), ["a"]);
+    assert_eq!(not_first(&bench, "a"), "it could not be detached (no)");
+}
+
+#[test]
+fn a_patch_that_got_lost_and_took_effect_is_waited_for_all_the_same() {
+    let (mut bench, _) = prepared(&["a"], 2);
+    let lost = Reply::Lost {
+        what: "reset".into(),
+    };
+    bench.on(patched("a", lost));
+    assert_eq!(bench.on(Input::Seen(detached("a", "20"))), vec![]);
+    assert_eq!(detaches(&bench.wake_at(secs(2))), Vec::<&str>::new());
+    bench.on(seen(set(2, 1, "30")));
+    assert_eq!(evicted(&bench.on(seen(set(2, 2, "40")))), ["a"]);
+}
+
+#[test]
+fn what_an_earlier_process_has_detached_is_carried_on() {
+    let mut bench = Bench::new(switched_on(), 120);
+    let asked = bench.list([detached("a", "20")]);
+    assert!(
+        matches!(&asked[..], [Effect::LookAtWorkload { .. }]),
+        "{asked:?}"
+    );
+    bench.on(known(set(1, 0, "15"), 1));
+    assert_eq!(bench.on(watched()), vec![]);
+    assert_eq!(evicted(&bench.on(seen(set(1, 1, "40")))), ["a"]);
+    assert_eq!(replacement(&bench, "a"), Some(Replacement::First));
+}
+
+#[test]
+fn switched_off_nothing_is_asked_and_what_was_detached_goes_at_once() {
+    let (_, effects) = Bench::of([web("a"), detached("b", "20")]);
+    assert_eq!(evicted(&effects), ["a", "b"]);
+    assert_eq!(effects.len(), 2, "{effects:?}");
+}
+
+#[test]
+fn where_it_must_be_asked_for_only_annotated_pods_wait() {
+    let settings = Settings::default().with_make_before_break(MakeBeforeBreak::Annotated);
+    let mut bench = Bench::new(settings, 120);
+    let asks = PodFacts {
+        make: Some("on".into()),
+        ..web("b")
+    };
+    let effects = bench.list([web("a"), asks]);
+    assert_eq!(evicted(&effects), ["a"]);
+    bench.on(Input::Cordoned);
+    bench.on(known(set(2, 2, "10"), 1));
+    assert_eq!(detaches(&bench.on(watched())), ["b"]);
+    assert_eq!(replacement(&bench, "a"), None);
+}
+
+#[test]
+fn a_cancelled_drain_puts_back_what_it_has_detached() {
+    let mut bench = waiting(&["a", "b"], 3);
+    let effects = bench.on(Input::Cancelled);
+    let back = |e: &Effect| matches!(e, Effect::Reattach(back) if back.hash == "abc");
+    assert_eq!(effects.iter().filter(|e| back(e)).count(), 2, "{effects:?}");
+    bench.on(patched("a", Reply::Accepted));
+    assert_eq!(bench.outcome(), None);
+    bench.on(patched("b", Reply::Accepted));
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Cancelled));
+    assert_eq!(replacement(&bench, "b"), Some(Replacement::PutBack));
+}
+
+#[test]
+fn a_patch_under_way_when_the_drain_is_cancelled_is_undone() {
+    let (mut bench, _) = prepared(&["a"], 1);
+    assert_eq!(bench.on(Input::Cancelled), vec![]);
+    // The watch is quicker than the answer.
+    bench.on(Input::Seen(detached("a", "20")));
+    let effects = bench.on(patched("a", Reply::Accepted));
+    assert!(matches!(&effects[..], [Effect::Reattach(_)]), "{effects:?}");
+    let unanswered = (bench.outcome(), replacement(&bench, "a"));
+    assert_eq!(unanswered, (None, Some(Replacement::Awaited)));
+    bench.on(patched("a", Reply::Accepted));
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Cancelled));
+}
+
+#[test]
+fn a_pod_that_nobody_would_take_back_is_evicted_though_the_drain_is_cancelled() {
+    let mut bench = waiting(&["a"], 1);
+    bench.on(Learnt::ReplicaSetGone(set(1, 0, "40")).into());
+    bench.answer("a", closed("web"));
+    let effects = bench.on(Input::Cancelled);
+    assert_eq!(evicted(&effects), ["a"]);
+    assert_eq!(bench.outcome(), None);
+    bench.answer("a", Reply::Accepted);
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Cancelled));
+}
+
+#[test]
+fn a_plan_that_is_cancelled_before_it_sees_anything_puts_back_and_evicts_nothing() {
+    let mut bench = Bench::new(switched_on(), 120);
+    bench.on(Input::Cancelled);
+    assert_eq!(bench.outcome(), None);
+    let asked = bench.list([web("a"), detached("b", "20")]);
+    assert!(
+        matches!(&asked[..], [Effect::LookAtWorkload { .. }]),
+        "{asked:?}"
+    );
+    let effects = bench.on(known(set(2, 2, "30"), 1));
+    assert!(matches!(&effects[..], [Effect::Reattach(_)]), "{effects:?}");
+    bench.on(patched("b", Reply::Accepted));
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Cancelled));
+}
+
+#[test]
+fn a_refusal_to_put_back_is_believed_when_said_three_times() {
+    let mut bench = waiting(&["a"], 1);
+    bench.on(Input::Cancelled);
+    for again in 1..4u64 {
+        assert_eq!(bench.outcome(), None);
+        bench.on(patched("a", forbidden()));
+        bench.wake_at(secs(again));
+    }
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Cancelled));
+    let stuck = Replacement::Stuck { why: "no".into() };
+    assert_eq!(replacement(&bench, "a"), Some(stuck));
+}
+
+#[test]
+fn a_deadline_that_comes_nearer_ends_the_wait() {
+    let mut bench = waiting(&["a"], 1);
+    bench.now = bench.start + secs(20);
+    let near = Input::Nearer(bench.start + secs(50));
+    // Of 30 s at most 26 are left.
+    let effects = bench.on(near);
+    assert_eq!(evicted(&effects), ["a"]);
+}
+
+#[test]
+fn a_dry_run_detaches_nothing() {
+    let mut bench = Bench::new(switched_on().with_dry_run(true), 120);
+    assert_eq!(evicted(&bench.list([web("a")])), ["a"]);
+}

@@ -90,6 +90,7 @@ impl Module {
         let installed = Installed {
             plane,
             manifests: Manifests::Current,
+            objects: Manifests::Current.objects()?,
         };
         Ok(Self {
             installed,

@@ -46,6 +46,7 @@ impl Identity {
         match (self, node, verb) {
             (Self::Node, Some(_), "get") => "impersonate-on:associated-node:get",
             (Self::Node, Some(_), "list") => "impersonate-on:associated-node:list",
+            (Self::Node, Some(_), "watch") => "impersonate-on:associated-node:watch",
             _ => verb,
         }
     }

@@ -28,6 +28,8 @@ pub(super) const PAGE: u32 = 250;
 pub(super) const METADATA: &str =
     "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const PODS: &str = "pods";
+/// The verb of a watch.
+const WATCHES: &str = "watch";
 const BUDGETS: &str = "poddisruptionbudgets";
 const REPLICA_SETS: &str = "replicasets";
 /// How long the server may keep a watch open, in seconds.
@@ -171,7 +173,7 @@ impl KubePods {
                 None
             }
         };
-        let events = self.cluster.events::<Value>(resource, get).await?;
+        let events = self.cluster.events::<Value>(WATCHES, resource, get).await?;
         let changes = events.filter_map(move |event| {
             ready(match event {
                 Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
@@ -179,9 +181,11 @@ impl KubePods {
                 }
                 Ok(WatchEvent::Deleted(object)) => read(object).map(|object| Ok(gone(object))),
                 Ok(WatchEvent::Bookmark(_)) => None,
-                Ok(WatchEvent::Error(status)) => {
-                    Some(Err(watch_error(resource, &kube::Error::Api(status))))
-                }
+                Ok(WatchEvent::Error(status)) => Some(Err(watch_error(
+                    WATCHES,
+                    resource,
+                    &kube::Error::Api(status),
+                ))),
                 Err(error) => Some(Err(error)),
             })
         });
@@ -296,7 +300,9 @@ impl Pods for KubePods {
             escape(&version)
         );
         let get = request(Method::GET, &path, "application/json", Vec::new());
-        let events = self.cluster.events(PODS, self.ask(get)).await?;
+        let identity = &self.cluster.identity;
+        let verb = identity.reading(self.node.as_deref(), WATCHES);
+        let events = self.cluster.events(verb, PODS, self.ask(get)).await?;
         Ok(events.map(|event| event.and_then(change)).boxed())
     }
 
@@ -421,6 +427,6 @@ fn change(event: WatchEvent<PodFacts>) -> Result<Watched, PodsError> {
             change: Change::Bookmark,
             version: mark.metadata.resource_version,
         }),
-        WatchEvent::Error(status) => Err(watch_error(PODS, &kube::Error::Api(status))),
+        WatchEvent::Error(status) => Err(watch_error(WATCHES, PODS, &kube::Error::Api(status))),
     }
 }

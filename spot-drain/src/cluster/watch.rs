@@ -12,10 +12,11 @@ use crate::pods::PodsError;
 use crate::reply::{Raw, quote};
 
 impl Cluster {
-    /// Opens a watch of objects of a resource, by the request `get`. One that cannot be read is passed over: it is
-    /// no reason to stop looking at the rest.
+    /// Opens a watch of objects of a resource, by the request `get`, for which `verb` is the right.
+    /// One that cannot be read is passed over: it is no reason to stop looking at the rest.
     pub(super) async fn events<T: DeserializeOwned + Clone + Send + 'static>(
         &self,
+        verb: &'static str,
         resource: &'static str,
         get: Request<Vec<u8>>,
     ) -> Result<BoxStream<'static, Result<WatchEvent<T>, PodsError>>, PodsError> {
@@ -33,7 +34,7 @@ impl Cluster {
             if matches!(&error, kube::Error::Api(status) if status.code == 401) {
                 self.renew();
             }
-            watch_error(resource, &error)
+            watch_error(verb, resource, &error)
         })?;
         let events = events.filter_map(move |event| {
             ready(match event {
@@ -42,7 +43,7 @@ impl Cluster {
                     tracing::warn!(%error, resource, "a change cannot be read");
                     None
                 }
-                Err(error) => Some(Err(watch_error(resource, &error))),
+                Err(error) => Some(Err(watch_error(verb, resource, &error))),
             })
         });
         Ok(events.boxed())
@@ -59,11 +60,15 @@ fn is_unreadable(error: &kube::Error) -> bool {
     }
 }
 
-pub(super) fn watch_error(resource: &'static str, error: &kube::Error) -> PodsError {
+pub(super) fn watch_error(
+    verb: &'static str,
+    resource: &'static str,
+    error: &kube::Error,
+) -> PodsError {
     match error {
         kube::Error::Api(status) if status.code == 410 => PodsError::Expired,
         kube::Error::Api(status) if status.code == 403 => PodsError::Forbidden {
-            verb: "watch",
+            verb,
             resource,
             words: quote(&status.message),
         },

@@ -98,7 +98,12 @@ async fn the_self_check_proves_the_same_way() {
 
 #[tokio::test]
 async fn a_right_that_is_missing_is_named_as_it_is_granted() {
-    let refused = || says(403, &json!({"kind": "Status", "reason": "Forbidden"}));
+    let refused = || {
+        says(
+            403,
+            &json!({"kind": "Status", "reason": "Forbidden", "code": 403}),
+        )
+    };
     let node = json!({"metadata": {"name": "spot-0", "uid": "u", "resourceVersion": "1"}});
     let taken = || says(200, &node);
     let reviewed = |allowed: bool| says(201, &json!({"status": {"allowed": allowed}}));
@@ -131,13 +136,25 @@ async fn a_right_that_is_missing_is_named_as_it_is_granted() {
 
 #[tokio::test]
 async fn an_error_names_the_right_that_was_missing() {
-    let refused = || says(403, &json!({"kind": "Status", "reason": "Forbidden"}));
+    let refused = || {
+        says(
+            403,
+            &json!({"kind": "Status", "reason": "Forbidden", "code": 403}),
+        )
+    };
     let wire = Wire::new([refused()]);
     let pods = wire.cluster().impersonating_nodes().pods("spot-0");
     let error = pods.list(Freshness::Any).await.unwrap_err();
     assert_eq!(
         error.remedy(),
         "grant impersonate-on:associated-node:list on pods to the handler's account"
+    );
+    let wire = Wire::new([refused()]);
+    let pods = wire.cluster().impersonating_nodes().pods("spot-0");
+    let watch = pods.watch("1".to_owned()).await.err();
+    assert_eq!(
+        watch.map(|error| error.remedy()).as_deref(),
+        Some("grant impersonate-on:associated-node:watch on pods to the handler's account")
     );
     let wire = Wire::new([refused()]);
     let pods = wire.cluster().pods("spot-0");

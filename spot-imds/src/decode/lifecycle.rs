@@ -84,6 +84,7 @@ mod tests {
             "Warmed:",
             "Terminating",
             "Terminated:Proceed",
+            "Cooled:Terminated",
         ] {
             assert!(!read(other).is_terminated(), "{other}");
         }

@@ -292,6 +292,8 @@ mod tests {
         ] {
             assert_eq!(EventCode::from(code).action(), action, "{code}");
         }
+        let retired = EventCode::from("Instance-Retirement");
+        assert_eq!(retired, EventCode::InstanceRetirement);
         let odd = EventCode::from("va\u{7}porise");
         assert_eq!(odd, EventCode::Unknown(r"va\x07porise".into()));
         for (state, read) in [
@@ -309,23 +311,33 @@ mod tests {
     #[test]
     fn one_that_cannot_be_read_hides_no_other() {
         let good = entry("e-1", "active", TIME);
-        for bad in [
-            json!({}),
-            json!(7),
-            json!([]),
-            json!("event"),
-            json!(null),
-            entry("two words", "active", TIME),
-            entry(&"x".repeat(129), "active", TIME),
-            entry("e-2", "active", "soon"),
-            json!({"EventId": 7, "NotBefore": TIME}),
-            json!({"EventId": "e-2", "NotBefore": 7}),
+        let long = "x".repeat(129);
+        for (bad, quoted) in [
+            (json!({}), ""),
+            (json!(7), "7"),
+            (json!([]), "a list"),
+            (json!("event"), "event"),
+            (json!(null), "null"),
+            (entry("two words", "active", TIME), "two words"),
+            (entry(&long, "active", TIME), "xxx"),
+            (entry("e-2", "active", "soon"), "soon"),
+            (
+                json!({"EventId": 7, "NotBefore": TIME}),
+                "EventId NotBefore",
+            ),
+            (
+                json!({"EventId": "e-2", "NotBefore": 7}),
+                "EventId NotBefore",
+            ),
         ] {
             let list = read(&json!([bad, good]));
             assert_eq!(list.events.len(), 1, "{bad}");
             assert_eq!(list.events[0].event_id, "e-1");
             let error = list.malformed.unwrap();
-            assert!(matches!(error, DecodeError::Event { number: 1, .. }));
+            let DecodeError::Event { number: 1, source } = error else {
+                panic!("{error}")
+            };
+            assert!(source.to_string().contains(quoted), "{bad}: {source}");
         }
         let bare = json!({"EventId": "e-3", "NotBefore": TIME, "NotAfter": "later"});
         let list = read(&json!([bare]));
@@ -351,6 +363,7 @@ mod tests {
             entry("e-1", "completed", TIME),
             entry("e-1", "active", later),
             entry("e-1", "active", TIME),
+            json!({"EventId": "e-1", "NotBefore": TIME, "Description": "the same again"}),
             entry("e-1", "canceled", TIME),
         ]));
         let [event] = &list.events[..] else {
@@ -358,6 +371,7 @@ mod tests {
         };
         assert_eq!(event.state, EventState::Active);
         assert_eq!(event.not_before.to_string(), "2019-01-21T09:00:43Z");
+        assert_eq!(event.description, None, "of two alike the first");
     }
 
     #[test]

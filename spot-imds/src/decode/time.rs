@@ -74,6 +74,22 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_spelling_has_64_bytes() {
+        let maintenance = |zeros: usize| format!("21 Jan 2019 09:00:43.{} GMT", "0".repeat(zeros));
+        let (longest, longer) = (maintenance(39), maintenance(40));
+        assert_eq!((longest.len(), longer.len()), (MAX_TIME, MAX_TIME + 1));
+        assert!(spelled(&longest).is_ok());
+        assert!(spelled(&longer).is_err());
+
+        let interruption = |more: &str| format!("2019-01-21T09:00:43.0Z[Etc/UTC]{more}");
+        let longest = interruption("[u-ca=iso8601][u-ca=iso8601]");
+        let longest = format!("{longest}[a=b]");
+        assert_eq!(longest.len(), MAX_TIME, "{longest}");
+        assert!(rfc3339(&longest).is_ok());
+        assert!(rfc3339(&format!("{longest}[a=b]")).is_err());
+    }
+
+    #[test]
     fn what_is_no_time_is_quoted_and_cut() {
         let long = format!("21 Jan 2019 09:00:43 GMT ({})", "x".repeat(5_000));
         for text in [

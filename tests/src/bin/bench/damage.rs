@@ -16,7 +16,10 @@ use spot_tests::{
     process::Process,
     rbac,
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::Barrier,
+    time::{Instant, sleep, sleep_until},
+};
 
 use crate::fixture::invalid;
 
@@ -90,7 +93,10 @@ pub(crate) async fn run(plane: &ControlPlane, options: &Options) -> Result<()> {
     } else {
         &options.who[..]
     };
-    let drains = who.iter().map(|who| interrupted(plane, *who, options));
+    let together = Barrier::new(who.len());
+    let drains = who
+        .iter()
+        .map(|who| interrupted(plane, *who, options, &together));
     let outcomes = futures_util::future::try_join_all(drains).await?;
     println!("{}", table(options, &outcomes));
     if let Some(file) = &options.json {
@@ -116,6 +122,7 @@ impl Drainer {
     async fn start(plane: &ControlPlane, who: Who, town: &Town, notice: Duration) -> Result<Self> {
         let node = town.doomed.name.as_str();
         if who == Who::Kubectl {
+            sleep(UNTIL_NOTICE).await;
             let as_users_do = ["drain", "--ignore-daemonsets", "--force", node];
             return Ok(Self::Kubectl(plane.kubectl(as_users_do)?));
         }
@@ -145,11 +152,18 @@ impl Drainer {
     }
 }
 
-async fn interrupted(plane: &ControlPlane, who: Who, options: &Options) -> Result<Outcome> {
+/// All drains begin `together`, so that the control plane is as busy for each of them.
+async fn interrupted(
+    plane: &ControlPlane,
+    who: Who,
+    options: &Options,
+    together: &Barrier,
+) -> Result<Outcome> {
     let notice = Duration::from_secs(options.notice);
     let town = Town::create(plane, "damage", Duration::from_secs(options.ready)).await?;
     let meter = Meter::start(&town);
     let traffic = options.traffic.then(|| Traffic::start(&town));
+    together.wait().await;
     let drainer = Drainer::start(plane, who, &town, notice).await?;
     let dies = Instant::now() + notice;
     sleep_until(dies).await;

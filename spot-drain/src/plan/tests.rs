@@ -14,6 +14,7 @@ use crate::report::PodOutcome;
 mod budgets;
 mod calls;
 mod fleet;
+mod lanes;
 mod limits;
 mod making;
 mod making_model;

@@ -36,7 +36,7 @@ const fn bug(
 }
 
 /// All of them.
-pub const BUGS: [Bug; 29] = [
+pub const BUGS: [Bug; 30] = [
     bug(
         "a grace of 0 is sent when no time is left",
         "spot-drain/src/window.rs",
@@ -239,6 +239,13 @@ pub const BUGS: [Bug; 29] = [
         "return waits.then_some(latest);",
         "return waits.then_some(latest + entry.facts.grace / 2);",
         2_000,
+    ),
+    bug(
+        "what was detached is left behind",
+        "spot-drain/src/plan/turn.rs",
+        "self.put_back(now, shared, effects);",
+        "",
+        500,
     ),
 ];
 

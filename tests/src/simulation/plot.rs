@@ -79,7 +79,7 @@ impl Plot {
         let mut random = Random::new(seed);
         let is_hour = random.below(HOURS) == 0;
         let calm = random.chance(1, 4);
-        let (span, machines) = if is_hour {
+        let (span, mut machines) = if is_hour {
             let span = Span {
                 length: secs(3_600),
                 peace: secs(3_240),
@@ -122,6 +122,13 @@ impl Plot {
         let denied = (!is_hour && fork.chance(1, 25))
             .then(|| fork.pick(&denied).copied())
             .flatten();
+        let manner = manner(&mut fork, is_hour);
+        let mut fork = random.fork("called off");
+        if !is_hour && manner.makes_first && fork.chance(1, 8) {
+            for machine in &mut machines {
+                machine.call_off(&mut fork);
+            }
+        }
         Self {
             span,
             machines,
@@ -129,7 +136,7 @@ impl Plot {
             loads,
             outages,
             deeds,
-            manner: manner(&mut fork, is_hour),
+            manner,
             denied,
         }
     }

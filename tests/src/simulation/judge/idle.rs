@@ -7,8 +7,12 @@ use crate::simulation::evidence::who;
 
 /// The requests of one self-check, with the first look at the node.
 const CHECK: usize = 16;
+/// The further ones where replacements are made first.
+const MAKING: usize = 5;
 /// How often one is made at the most.
 const EVERY: Duration = Duration::from_secs(600);
+/// How often it looks again at a node that is another machine's, but for the first few times.
+const AGAIN: Duration = Duration::from_secs(15);
 
 /// A handler that is told nothing, and on whose way nothing breaks, asks the API server for its
 /// self-checks and nothing else.
@@ -24,8 +28,18 @@ pub(super) fn judge(case: Case<'_>, verdict: &mut Verdict) {
         let requests = &case.evidence.requests;
         let made = requests.iter().filter(|r| who(r) == Some(life.who)).count();
         let lasted = life.until.saturating_sub(life.from);
+        let check = if case.plot.manner.makes_first {
+            CHECK + MAKING
+        } else {
+            CHECK
+        };
         let checks = 1 + usize::try_from(lasted.as_secs() / EVERY.as_secs()).unwrap_or_default();
-        verdict.check("idle", life.until, made <= checks * CHECK, || {
+        let looks = if case.machine.foreign {
+            usize::try_from(lasted.as_secs() / AGAIN.as_secs()).unwrap_or_default()
+        } else {
+            0
+        };
+        verdict.check("idle", life.until, made <= checks * check + looks, || {
             format!(
                 "{} made {made} requests in {lasted:?} of quiet",
                 case.name()

@@ -225,7 +225,14 @@ fn the_end(case: Case<'_>, verdict: &mut Verdict) {
     let stands = |announced: &&Announced| announced.ends.is_none();
     // What ends in the last minutes is perhaps not believed to have ended yet.
     let long_ago = end.saturating_sub(Duration::from_secs(360));
-    let is_over = |announced: &Announced| announced.ends.is_some_and(|end| end < long_ago);
+    let is_over = |announced: &Announced| {
+        let lately = if announced.in_words {
+            end.saturating_sub(Duration::from_secs(20))
+        } else {
+            long_ago
+        };
+        announced.ends.is_some_and(|end| end < lately)
+    };
     let certain = [NoticeKind::SpotInterruption, NoticeKind::AsgTermination];
     let mut standing = machine.announced.iter().filter(stands).filter(seen);
     let demands = standing.any(|a| certain.contains(&a.kind) && machine.drains(a.kind));

@@ -38,6 +38,8 @@ pub(in crate::simulation) struct Announced {
     pub(in crate::simulation) shows: Duration,
     /// When it is told no more; never, where it stays.
     pub(in crate::simulation) ends: Option<Duration>,
+    /// Its end is told in words, and need not be concluded from silence.
+    pub(in crate::simulation) in_words: bool,
     /// When the machine goes, where a time is told that does not move.
     goes: Option<Duration>,
     /// The same where it is also what leaves a drain its time: a hibernation begins at once.
@@ -206,6 +208,25 @@ impl Machine {
         machine
     }
 
+    /// It is to be rebooted and nothing else, and a moment later not to be: while pods wait for
+    /// their replacements, most likely.
+    pub(super) fn call_off(&mut self, random: &mut Random) {
+        let shows = random.duration(Duration::from_millis(500)..secs(8));
+        let after = random.duration(secs(5)..secs(15));
+        let reboot = Announcement::maintenance("system-reboot").left(secs(900));
+        self.dies = None;
+        self.announced = vec![Announced {
+            announcement: reboot.after(shows).cancelled_after(after),
+            kind: PATHS[2].0,
+            path: PATHS[2].1,
+            shows,
+            ends: Some(shows + after),
+            in_words: true,
+            goes: None,
+            due: None,
+        }];
+    }
+
     /// The memory that is left on its node, all of it drained.
     pub(in crate::simulation) fn memory(&self) -> Option<Value> {
         let left = self.left?;
@@ -324,6 +345,7 @@ fn interrupt(random: &mut Random, span: Span) -> Announced {
         path: PATHS[0].1,
         shows,
         ends,
+        in_words: false,
         goes,
         due: goes.filter(|_| action != "hibernate"),
     }
@@ -386,6 +408,7 @@ fn announce(random: &mut Random, kind: NoticeKind, path: &'static str, span: Spa
         path,
         shows,
         ends,
+        in_words: kind == NoticeKind::ScheduledMaintenance,
         goes: None,
         due: None,
     }

@@ -31,6 +31,9 @@ const NO_WEBHOOKS: Stages = RealOnly {
 const NO_PROCESS: Stages = RealOnly {
     why: "a process needs a real clock: the row above",
 };
+const NO_QUOTAS: Stages = RealOnly {
+    why: "the simulator knows no quotas",
+};
 const NO_SOCKET: Stages = RealOnly {
     why: "no connection is refused without a socket",
 };
@@ -164,12 +167,18 @@ pub static SCENARIOS: &[Scenario] = &[
         "Three pods, and one that its budget guards: no moment with fewer than are wanted"),
     scenario!(Number::Replacement, Both, replacements::without_room_elsewhere_no_grace_is_cut,
         "No node has room: evicted when their graces have to begin, which are whole"),
+    scenario!(Number::Replacement, Both, replacements::replacements_that_are_ready_too_late_cut_no_grace,
+        "The replacements are not ready in time: the same"),
+    scenario!(Number::Replacement, NO_QUOTAS, replacements::where_a_quota_is_reached_no_grace_is_cut,
+        "A quota is reached, and no replacement is made: the same"),
     scenario!(Number::Replacement, Both, replacements::a_recreate_deployment_is_evicted_as_ever,
         "The strategy is `Recreate`: evicted at once, no pod is changed, and the report says why"),
     scenario!(Number::Replacement, Both, replacements::without_the_right_to_patch_pods_they_go_as_ever,
         "RBAC without `patch` on pods: tried three times, evicted then"),
     scenario!(Number::Replacement, Both, replacements::called_off_the_pods_are_taken_back,
         "The notice is taken back when they are detached: the same pods, none besides, none missing meanwhile"),
+    scenario!(Number::Replacement, Both, replacements::called_off_in_any_phase_none_is_left_over,
+        "Taken back before, during and after each step: a minute later no orphan, and none too many"),
     scenario!(Number::Replacement, Both, replacements::a_handler_called_off_gives_the_node_back_whole,
         "The same of a whole handler: put back before the node is released"),
     scenario!(Number::Replacement, Both, replacements::killed_in_each_phase_it_is_carried_on,

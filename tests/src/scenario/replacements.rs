@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeSet, future::Future, time::Duration};
 
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Pod, ResourceQuota},
+};
 use serde_json::json;
 use spot_core::{
     drainer::{DrainOutcome, Drainer as _},
@@ -17,7 +20,9 @@ use spot_drain::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::{Handling, Stage, millis, quarantine::is_cordoned, secs, stage::Rights};
+use super::{
+    Handling, Stage, drained::Drained, millis, quarantine::is_cordoned, secs, stage::Rights,
+};
 use crate::{
     Result,
     cluster::{Budget, Node, Workload},
@@ -150,6 +155,32 @@ pub(super) async fn without_room_elsewhere_no_grace_is_cut(stage: &Stage) -> Res
     stage.cluster.cordon(&other.name, true).await?;
     let drain = stage.drain(&doomed).window(30).rights(rights());
     let drained = drain.settings(switch_on).run().await?;
+    late_and_whole(&drained)
+}
+
+pub(super) async fn replacements_that_are_ready_too_late_cut_no_grace(stage: &Stage) -> Result<()> {
+    let (doomed, _other) = stage.two_nodes().await?;
+    let web = slow_to_start("web", 2).ready_after(25.0);
+    stage.cluster.deploy_on(&doomed, &web).await?;
+    let drain = stage.drain(&doomed).window(30).rights(rights());
+    let drained = drain.settings(switch_on).run().await?;
+    late_and_whole(&drained)?;
+    is_whole(stage, "web", 2).await
+}
+
+pub(super) async fn where_a_quota_is_reached_no_grace_is_cut(stage: &Stage) -> Result<()> {
+    let (doomed, _other) = stage.two_nodes().await?;
+    let web = slow_to_start("web", 2);
+    stage.cluster.deploy_on(&doomed, &web).await?;
+    let quota = json!({"metadata": {"name": "full"}, "spec": {"hard": {"pods": "2"}}});
+    stage.cluster.make::<ResourceQuota>(quota).await?;
+    let drain = stage.drain(&doomed).window(30).rights(rights());
+    let drained = drain.settings(switch_on).run().await?;
+    late_and_whole(&drained)
+}
+
+/// Both pods of `web` were evicted when their graces had to begin, and had all of them.
+fn late_and_whole(drained: &Drained) -> Result<()> {
     assert!(drained.all_gone("web", 2), "{drained}");
     assert_eq!(drained.graces("web"), [None, None], "{drained}");
     let late = count(&drained.report.pods, &Replacement::Late);
@@ -213,6 +244,32 @@ pub(super) async fn called_off_the_pods_are_taken_back(stage: &Stage) -> Result<
         pods.into_iter().filter_map(|p| p.metadata.uid).collect()
     };
     assert_eq!(uids(stage.cluster.pods("web").await?), uids(before));
+    Ok(())
+}
+
+pub(super) async fn called_off_in_any_phase_none_is_left_over(stage: &Stage) -> Result<()> {
+    let (doomed, _other) = stage.two_nodes().await?;
+    let mut apps = Vec::new();
+    // Before the patches and during them, while the replacements start, when they are ready, and
+    // when the pods have been evicted.
+    for (phase, after) in [0, 30, 300, 2_500, 3_300, 6_000].into_iter().enumerate() {
+        let web = slow_to_start(&format!("web-{phase}"), 2);
+        apps.push(web.name().to_owned());
+        stage.cluster.cordon(&doomed.name, false).await?;
+        stage.cluster.deploy_on(&doomed, &web).await?;
+        let drain = stage.drain(&doomed).window(60).rights(rights());
+        let drain = drain.settings(switch_on).start().await?;
+        sleep(millis(after)).await;
+        drain.cancel();
+        drain.end().await?;
+        for app in &apps {
+            is_whole(stage, app, 2).await?;
+        }
+    }
+    sleep(secs(60)).await; // nobody has more to come
+    for app in &apps {
+        is_whole(stage, app, 2).await?;
+    }
     Ok(())
 }
 

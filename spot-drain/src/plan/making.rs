@@ -22,8 +22,10 @@ use crate::report::Replacement;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The pause before a patch that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// So often a patch may fail.
+/// So often a patch that detaches a pod may fail.
 const TRIES: u32 = 3;
+/// And one that puts it back may be refused, which costs nobody time: for nobody but us will.
+const TRIES_TO_PUT_BACK: u32 = 10;
 
 /// How it goes with a pod's replacement.
 #[derive(Debug)]
@@ -383,6 +385,7 @@ impl Drain {
         let refused = matches!(reply, Reply::Forbidden { .. } | Reply::Denied { .. });
         let words = match reply {
             Reply::Accepted => {
+                making.failures = 0;
                 match patch {
                     Some(Patch::Detach(_)) if entry.facts.is_detached() => {}
                     Some(Patch::Detach(was)) => making.detached = Some(was),
@@ -410,13 +413,12 @@ impl Drain {
         };
         making.failures += 1;
         making.not_before = now + AGAIN;
-        if making.failures < TRIES {
-            return;
-        }
-        if !cancelled {
+        if cancelled {
+            if refused && making.failures >= TRIES_TO_PUT_BACK {
+                making.stuck = Some(words);
+            }
+        } else if making.failures >= TRIES {
             making.obstacle.get_or_insert(Obstacle::Refused(words));
-        } else if refused {
-            making.stuck = Some(words);
         }
     }
 

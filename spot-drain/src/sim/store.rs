@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::json::{self, key_of, set, text};
+use super::json::{self, key, key_of, set, text};
 use super::kind::Kind;
 use spot_core::sim::Random;
 
@@ -78,7 +78,7 @@ impl Store {
     }
 
     /// A name's ending of five characters, from the alphabet that Kubernetes uses.
-    pub(crate) fn suffix(&mut self) -> String {
+    fn suffix(&mut self) -> String {
         const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
         let mut number = self.random.next_u64();
         let mut suffix = String::new();
@@ -88,6 +88,17 @@ impl Store {
             number /= 27;
         }
         suffix
+    }
+
+    /// A name that begins with `stem` and that no object of its kind has, as the API server
+    /// generates it.
+    pub(crate) fn free_name(&mut self, kind: Kind, namespace: &str, stem: &str) -> String {
+        loop {
+            let name = format!("{stem}{}", self.suffix());
+            if self.get(kind, &key(namespace, &name)).is_none() {
+                return name;
+            }
+        }
     }
 
     fn uid(&mut self) -> String {

@@ -167,7 +167,8 @@ impl Api {
         };
         self.check_namespace(asked, called)?;
         if text(&object, "/metadata/name").is_empty() && !stem.is_empty() {
-            let name = format!("{stem}{}", self.store.suffix());
+            let namespace = text(&object, "/metadata/namespace");
+            let name = self.store.free_name(kind, namespace, &stem);
             set(&mut object, &["metadata", "name"], name);
         }
         let name = text(&object, "/metadata/name").to_owned();

@@ -436,10 +436,17 @@ fn a_plan_that_is_cancelled_before_it_sees_anything_puts_back_and_evicts_nothing
 }
 
 #[test]
-fn a_refusal_to_put_back_is_believed_when_said_three_times() {
-    let mut bench = waiting(&["a"], 1);
+fn a_refusal_to_put_back_is_believed_when_said_ten_times() {
+    // What was refused before the pod was detached does not count.
+    let (mut bench, _) = prepared(&["a"], 1);
+    for again in 1..3u64 {
+        bench.on(patched("a", forbidden()));
+        bench.wake_at(secs(again));
+    }
+    bench.on(patched("a", Reply::Accepted));
+    bench.on(Input::Seen(detached("a", "20")));
     bench.on(Input::Cancelled);
-    for again in 1..4u64 {
+    for again in 3..13u64 {
         assert_eq!(bench.outcome(), None);
         bench.on(patched("a", forbidden()));
         bench.wake_at(secs(again));

@@ -266,8 +266,8 @@ impl World {
             if let Some(pod) = here {
                 ready += i64::from(is_ready(pod));
             } else {
-                let suffix = self.api.store.suffix();
-                let pod = format!("{}-{suffix}", text(&owner, "/metadata/name"));
+                let stem = format!("{}-", text(&owner, "/metadata/name"));
+                let pod = self.api.store.free_name(Kind::Pod, namespace, &stem);
                 let pod = pod_of(&owner, &pod, Some(node));
                 self.api.store.insert(Kind::Pod, pod, now.wall);
             }

@@ -261,10 +261,11 @@ impl World {
             text(pod, "/metadata/namespace"),
             text(pod, "/metadata/name"),
         );
-        let suffix = self.api.store.suffix();
+        let stem = format!("{name}.");
+        let called = self.api.store.free_name(Kind::Event, namespace, &stem);
         let time = stamp(now.wall);
         let event = json!({ "kind": "Event", "apiVersion": "v1",
-            "metadata": { "namespace": namespace, "name": format!("{name}.{suffix}") },
+            "metadata": { "namespace": namespace, "name": called },
             "involvedObject": { "kind": "Pod", "apiVersion": "v1", "namespace": namespace,
                 "name": name, "uid": pod["metadata"]["uid"] },
             "type": "Warning", "reason": reason, "message": message, "count": 1,

@@ -59,8 +59,8 @@ impl World {
         let wanted = number(&owner, "/spec/replicas").unwrap_or(1);
         let wanted = usize::try_from(wanted).unwrap_or(0);
         for _ in all..wanted {
-            let suffix = self.api.store.suffix();
-            let pod = format!("{}-{suffix}", text(&owner, "/metadata/name"));
+            let stem = format!("{}-", text(&owner, "/metadata/name"));
+            let pod = self.api.store.free_name(Kind::Pod, namespace, &stem);
             let pod = pod_of(&owner, &pod, None);
             self.api.store.insert(Kind::Pod, pod, now.wall);
         }

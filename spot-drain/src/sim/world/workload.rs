@@ -276,10 +276,11 @@ impl Workload {
         for ordinal in 0..self.replicas {
             let node = places.get(&ordinal).copied();
             let mut pod = if let Some(owner) = owner {
-                let stem = text(owner, "/metadata/name").to_owned();
-                let name = match self.kind {
-                    Some(Kind::StatefulSet) => format!("{stem}-{ordinal}"),
-                    _ => format!("{stem}-{}", api.store.suffix()),
+                let stem = format!("{}-", text(owner, "/metadata/name"));
+                let name = if self.kind == Some(Kind::StatefulSet) {
+                    format!("{stem}{ordinal}")
+                } else {
+                    api.store.free_name(Kind::Pod, &self.namespace, &stem)
                 };
                 pod_of(owner, &name, node)
             } else {

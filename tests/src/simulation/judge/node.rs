@@ -60,7 +60,9 @@ pub(super) fn judge(plot: &Plot, evidence: &Evidence, verdict: &mut Verdict) {
                 });
             }
             if !before && after {
-                cordoned_by_us = by.is_some();
+                // Where others take our cordon back and make their own while ours stands written
+                // down, nothing on the node tells it from ours.
+                cordoned_by_us = by.is_some() || is_written(&change.before);
             }
         }
     }
@@ -94,6 +96,13 @@ fn writes(plot: &Plot, evidence: &Evidence, verdict: &mut Verdict) {
             });
         }
     }
+}
+
+/// Whether a cordon of ours is written down on a node.
+fn is_written(node: &Value) -> bool {
+    let memory = node["metadata"]["annotations"][MEMORY].as_str();
+    let memory = memory.and_then(|text| serde_json::from_str::<Value>(text).ok());
+    memory.is_some_and(|memory| memory["cordoned"] == true)
 }
 
 fn taints(node: &Value) -> impl Iterator<Item = &Value> {

@@ -122,9 +122,11 @@ fn drained_twice(case: Case<'_>, verdict: &mut Verdict) {
                     format!("{} was drained again", order.notice)
                 });
             }
-            // That it was drained is known to all who come later when it is written down.
-            Occurrence::Quarantined { quarantine, .. } if quarantine.phase == Phase::Drained => {
-                done = Some((quarantine.notice.clone(), *at));
+            // That it was drained is known to all who come later when it is written down, until
+            // one who could not read it writes something else there.
+            Occurrence::Quarantined { quarantine, .. } => {
+                let drained = quarantine.phase == Phase::Drained;
+                done = drained.then(|| (quarantine.notice.clone(), *at));
             }
             Occurrence::NoticeSuperseded { .. }
             | Occurrence::NoticeEnded { .. }

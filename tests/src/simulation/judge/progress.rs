@@ -186,13 +186,13 @@ impl Calm<'_> {
     }
 }
 
-fn allows(budget: &Value) -> bool {
+pub(super) fn allows(budget: &Value) -> bool {
     let observed = budget["status"]["observedGeneration"] == budget["metadata"]["generation"];
     observed && budget["status"]["disruptionsAllowed"].as_i64() > Some(0)
 }
 
 /// Every budget of a plot selects by one label.
-fn selects(budget: &History, pod: &Pod) -> bool {
+pub(super) fn selects(budget: &History, pod: &Pod) -> bool {
     let app = |value: &Value| value.as_str().map(str::to_owned);
     let wanted = budget
         .last()

@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use spot_core::observer::Occurrence;
 
-use super::{Case, Verdict};
+use super::{
+    Case, Verdict,
+    progress::{allows, selects},
+};
 use crate::{
     simulation::evidence::{Pod, is_detached, who},
     wire::{Call, Ending, OnTheWire as _},
@@ -100,7 +103,8 @@ fn evictions(case: Case<'_>, verdict: &mut Verdict) {
             });
         }
         let free = plain && !held.contains(&(pod.namespace(), pod.app()));
-        let fitted = free && then + pod.grace() + VAGUE < due;
+        let begins = due.saturating_sub(pod.grace() + VAGUE);
+        let fitted = free && then < begins && !was_closed(case, pod, begins, at);
         verdict.check("late for its grace", at, !fitted || grace.is_none(), || {
             format!(
                 "{} waited until its grace of {:?} was cut",
@@ -109,6 +113,20 @@ fn evictions(case: Case<'_>, verdict: &mut Verdict) {
             )
         });
     }
+}
+
+/// Whether a budget over a pod allowed nothing for a while of that time: what waited together may
+/// have to go one after the other.
+fn was_closed(case: Case<'_>, pod: &Pod, from: Duration, to: Duration) -> bool {
+    let budgets = case.evidence.ledger.budgets.values();
+    budgets.filter(|budget| selects(budget, pod)).any(|budget| {
+        let states = budget.states();
+        let first = states.partition_point(|(at, _)| *at <= from);
+        let during = states.iter().skip(first.saturating_sub(1));
+        during
+            .take_while(|(at, _)| *at < to)
+            .any(|(_, state)| !allows(state))
+    })
 }
 
 /// How many others of its workload serve.

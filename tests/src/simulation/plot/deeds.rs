@@ -76,7 +76,7 @@ impl Deed {
                 replicas: random.below(8),
             },
             19 if made(Make::DaemonSet) => Self::Orphan { load: name },
-            20 if random.chance(1, 2) => Self::Namespace { name: "brief" },
+            20 | 22 => Self::Namespace { name: "brief" },
             21 => Self::Budget {
                 load: name,
                 allows: one(random, &[0, 1, 10], 1),

@@ -331,6 +331,18 @@ fn a_patch_that_is_refused_is_tried_three_times() {
 }
 
 #[test]
+fn a_patch_that_gets_no_answer_is_tried_as_long_as_it_is_worth_the_while() {
+    let (mut bench, _) = prepared(&["a"], 2);
+    for again in 1..30u64 {
+        let what = "reset".to_owned();
+        assert_eq!(bench.on(patched("a", Reply::Lost { what })), vec![]);
+        assert_eq!(detaches(&bench.wake_at(secs(again))), ["a"]);
+    }
+    bench.on(patched("a", Reply::Accepted));
+    assert_eq!(replacement(&bench, "a"), Some(Replacement::Awaited));
+}
+
+#[test]
 fn a_patch_that_got_lost_and_took_effect_is_waited_for_all_the_same() {
     let (mut bench, _) = prepared(&["a"], 2);
     let lost = Reply::Lost {
@@ -417,6 +429,35 @@ fn a_pod_that_nobody_would_take_back_is_evicted_though_the_drain_is_cancelled() 
     assert_eq!(bench.outcome(), None);
     bench.answer("a", Reply::Accepted);
     assert_eq!(bench.outcome(), Some(DrainOutcome::Cancelled));
+}
+
+#[test]
+fn what_was_known_before_a_drain_is_cancelled_is_asked_anew() {
+    let mut bench = waiting(&["a"], 1);
+    bench.now = bench.start + secs(5);
+    let effects = bench.on(Input::Cancelled);
+    assert!(
+        matches!(&effects[..], [Effect::LookAtWorkload { .. }]),
+        "{effects:?}"
+    );
+    assert_eq!(evicted(&bench.on(workload(Workload::Gone))), ["a"]);
+}
+
+#[test]
+fn one_that_nobody_takes_back_and_its_budget_holds_is_given_up_after_ten_tries() {
+    let mut bench = waiting(&["a"], 1);
+    bench.on(Learnt::ReplicaSetGone(set(1, 0, "40")).into());
+    bench.answer("a", closed("web"));
+    let mut effects = bench.on(Input::Cancelled);
+    for again in 1..11u64 {
+        assert_eq!(evicted(&effects), ["a"], "{again}");
+        assert_eq!(bench.outcome(), None);
+        bench.answer("a", closed("web"));
+        effects = bench.wake_at(secs(again));
+    }
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Cancelled));
+    let why = "its ReplicaSet is gone".to_owned();
+    assert_eq!(replacement(&bench, "a"), Some(Replacement::Stuck { why }));
 }
 
 #[test]

@@ -246,7 +246,6 @@ async fn interrupted(module: &Module, doomed: &Node) -> Result<()> {
 
 /// The trail can tell: a pod that is killed without a grace is gone before its endpoint.
 async fn planted(module: &Module, trail: &Trail) -> Result<()> {
-    let gone = trail.gone();
     let pods = module.cluster.wait_ready(SERVICES[1], 3).await?;
     let killed = pods[0].name_any();
     let at_once = DeleteParams {
@@ -257,7 +256,8 @@ async fn planted(module: &Module, trail: &Trail) -> Result<()> {
     let deleted = api.delete(&killed, &at_once).await;
     deleted.context("kill a pod")?;
     wait_until("the end of a pod", A_WHILE, async || {
-        (trail.gone() > gone)
+        trail
+            .is_gone(&killed)
             .then_some(())
             .ok_or("not yet".to_owned())
     })

@@ -1,4 +1,8 @@
 //! Who left first: a pod's endpoint, or the pod?
+//!
+//! The order is the store's, by resource versions: two watches are two connections, and what is
+//! read later on one of them did not have to happen later. That versions of two kinds can be
+//! compared is a property of the one etcd that these tests run, not one of the API.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -12,7 +16,6 @@ use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use crate::{Result, cluster::Cluster, error::Context as _};
 
@@ -28,10 +31,10 @@ pub struct Trail {
 struct Seen {
     /// Pods that a slice offers to new connections, by slice.
     offered: BTreeMap<String, Vec<String>>,
-    /// When a pod was last withdrawn from new connections.
-    withdrawn: BTreeMap<String, Instant>,
-    /// When a pod's object was gone.
-    gone: BTreeMap<String, Instant>,
+    /// The version that withdrew a pod from new connections, unless it is offered again.
+    withdrawn: BTreeMap<String, u64>,
+    /// The version that removed a pod's object.
+    gone: BTreeMap<String, u64>,
 }
 
 impl Trail {
@@ -52,7 +55,7 @@ impl Trail {
         let pods = Arc::clone(&seen);
         follow::<Pod>(cluster, &mut watches, move |event| {
             if let WatchEvent::Deleted(pod) = event {
-                lock(&pods).gone.insert(pod.name_any(), Instant::now());
+                lock(&pods).gone.insert(pod.name_any(), version(&pod));
             }
         })
         .await?;
@@ -67,11 +70,15 @@ impl Trail {
         lock(&self.seen).gone.len()
     }
 
+    /// Whether this pod is gone.
+    pub fn is_gone(&self, pod: &str) -> bool {
+        lock(&self.seen).gone.contains_key(pod)
+    }
+
     /// The pods that were gone before their endpoints were withdrawn.
     pub fn gone_too_early(&self) -> Vec<String> {
         let seen = lock(&self.seen);
-        let early =
-            |pod: &String, gone: &Instant| seen.withdrawn.get(pod).is_none_or(|w| w >= gone);
+        let early = |pod: &String, gone: &u64| seen.withdrawn.get(pod).is_none_or(|w| w >= gone);
         seen.gone
             .iter()
             .filter(|(p, g)| early(p, g))
@@ -82,7 +89,6 @@ impl Trail {
 
 impl Seen {
     fn on_slice(&mut self, slice: &EndpointSlice) {
-        let now = Instant::now();
         let endpoints = slice.endpoints.iter().flatten();
         let offered: Vec<String> = endpoints
             .filter(|e| e.conditions.as_ref().and_then(|c| c.ready) == Some(true))
@@ -92,10 +98,19 @@ impl Seen {
             .offered
             .insert(slice.name_any(), offered.clone())
             .unwrap_or_default();
+        for pod in &offered {
+            self.withdrawn.remove(pod);
+        }
         for pod in before.into_iter().filter(|pod| !offered.contains(pod)) {
-            self.withdrawn.insert(pod, now);
+            self.withdrawn.insert(pod, version(slice));
         }
     }
+}
+
+/// The store's revision of an object's last change.
+fn version<K: Resource>(object: &K) -> u64 {
+    let version = object.meta().resource_version.as_deref();
+    version.and_then(|v| v.parse().ok()).unwrap_or_default()
 }
 
 /// Lists, so that what is there already is known, and watches from there.

@@ -79,6 +79,8 @@ impl MakeBeforeBreak {
             Some(Obstacle::NoDeployment)
         } else if pod.claims {
             Some(Obstacle::Volume)
+        } else if pod.tolerates_cordon {
+            Some(Obstacle::ToleratesCordon)
         } else if !pod.ready {
             Some(Obstacle::NotReady)
         } else {

@@ -22,6 +22,11 @@ use crate::report::Replacement;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The pause before a patch that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// A workload that was looked at so long before the drain began is looked at anew.
+const RECENT: Duration = Duration::from_secs(10);
+/// After this time a pod is put back though its workload cannot be looked at: what is known is that
+/// it was that workload's.
+const BLINDLY: Duration = Duration::from_secs(5);
 /// So often a patch that detaches a pod may fail.
 const TRIES: u32 = 3;
 /// And one that puts it back may be refused, which costs nobody time: for nobody but us will.
@@ -317,6 +322,8 @@ impl Drain {
     /// Asks about the workloads of pods that may be, or are, detached, and for watches of them.
     fn watch_workloads(&self, now: Instant, shared: &mut Shared, effects: &mut Vec<Effect>) {
         let mut hashes: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        let began = self.window.start();
+        let recent = began.checked_sub(RECENT).unwrap_or(began);
         for entry in self.pods.values() {
             let pod = &entry.facts;
             let ready = matches!(entry.state, State::Ready { .. });
@@ -333,7 +340,8 @@ impl Drain {
                 }
                 _ => continue,
             };
-            shared.workloads.ask((&pod.namespace, set), now, effects);
+            let of = (pod.namespace.as_str(), set.as_str());
+            shared.workloads.ask_since(recent, of, now, effects);
             let known = shared.workloads.of(&pod.namespace, set);
             // Of a Deployment that does not allow it, and of what is gone, nothing more is asked.
             let detached = entry.making.is_detached(pod);
@@ -485,6 +493,7 @@ impl Drain {
             let stranded = match shared.workloads.of(set.0, set.1) {
                 Some(Workload::Known(set, _)) => set.uid != was.uid || set.going,
                 Some(Workload::Gone) => true,
+                Some(Workload::Unavailable(_)) if now >= since + BLINDLY => false,
                 Some(Workload::Unavailable(_)) | None => continue,
             };
             if !shared.has_slot(now) {

@@ -59,6 +59,7 @@ fn what_the_pod_itself_says_against_it() {
         with(|p| p.owner = None),
         with(|p| drop(p.labels.remove(HASH_LABEL))),
         with(|p| p.claims = true),
+        with(|p| p.tolerates_cordon = true),
         with(|p| p.ready = false),
         with(|p| p.make = Some("on".into())),
     ];
@@ -68,6 +69,7 @@ fn what_the_pod_itself_says_against_it() {
         Some(Obstacle::NoReplicaSet),
         Some(Obstacle::NoDeployment),
         Some(Obstacle::Volume),
+        Some(Obstacle::ToleratesCordon),
         Some(Obstacle::NotReady),
         None,
     ];

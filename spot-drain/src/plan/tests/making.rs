@@ -444,6 +444,41 @@ fn what_was_known_before_a_drain_is_cancelled_is_asked_anew() {
 }
 
 #[test]
+fn a_workload_that_cannot_be_looked_at_has_its_pod_put_back_blindly_in_the_end() {
+    let mut bench = waiting(&["a"], 1);
+    bench.now = bench.start + secs(5);
+    bench.on(Input::Cancelled);
+    for again in 0..5 {
+        let effects = bench.on(workload(Workload::Unavailable("403 no".into())));
+        assert_eq!((effects, bench.outcome()), (vec![], None), "{again}");
+        assert_eq!(bench.wake_at(secs(6 + again)).len(), 1, "asked again");
+    }
+    let effects = bench.on(workload(Workload::Unavailable("403 no".into())));
+    assert!(matches!(&effects[..], [Effect::Reattach(_)]), "{effects:?}");
+}
+
+#[test]
+fn what_an_earlier_drain_of_a_fleet_learnt_of_a_workload_is_asked_anew() {
+    let begins = |fleet: &mut Fleet, node: &str, now: Instant| {
+        let mut effects = Vec::new();
+        fleet.start(node, switched_on(), Some(now + secs(120)), now);
+        let pod = PodFacts {
+            node: node.into(),
+            ..web(node)
+        };
+        fleet.on(node, Input::Listed(vec![pod]), now, &mut effects);
+        let looks = |e: &Effect| matches!(e, Effect::LookAtWorkload { .. });
+        effects.iter().filter(|(_, e)| looks(e)).count()
+    };
+    let (mut fleet, now) = (Fleet::new(Limits::default()), Instant::now());
+    let mut effects = Vec::new();
+    assert_eq!(begins(&mut fleet, "first", now), 1);
+    fleet.see(known(set(3, 3, "10"), 1), now, &mut effects);
+    assert_eq!(begins(&mut fleet, "soon", now + secs(9)), 0);
+    assert_eq!(begins(&mut fleet, "late", now + secs(11)), 1);
+}
+
+#[test]
 fn one_that_nobody_takes_back_and_its_budget_holds_is_given_up_after_ten_tries() {
     let mut bench = waiting(&["a"], 1);
     bench.on(Learnt::ReplicaSetGone(set(1, 0, "40")).into());

@@ -137,7 +137,8 @@ pub fn classify(
     if pod.terminating.is_some() {
         return Class::Terminating;
     }
-    match rules.judge(pod, Turn::of(pod)) {
+    // What is said of it must not change because its ReplicaSet was made to let go of it.
+    match rules.judge(&pod.as_owned(), Turn::of(pod)) {
         Verdict::Evict(turn) => Class::Evict(turn),
         Verdict::Await => Class::Awaited,
         Verdict::Leave(reason) => Class::Skip(Skip::Rule(reason)),

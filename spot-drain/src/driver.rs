@@ -116,7 +116,9 @@ impl NodeDrainer {
         // Before anything is seen: it evicts nothing.
         plan.on(Input::Cancelled, Instant::now(), &mut Vec::new());
         // What was written a moment ago must be seen.
-        let report = self.run(plan, Freshness::Latest).drain(None).await;
+        let mut run = self.run(plan, Freshness::Latest);
+        run.told = true; // nothing is planned
+        let report = run.drain(None).await;
         let stands = |pod: &PodReport| pod.replacement == Some(Replacement::Awaited);
         report.listed && !report.pods.iter().any(stands)
     }
@@ -187,6 +189,7 @@ impl Run {
 
     /// Drains to the end; `orders` may change the drain while there is somebody to send them.
     async fn drain(mut self, mut orders: Option<watch::Receiver<Order>>) -> Report {
+        let drains = orders.is_some();
         loop {
             let now = Instant::now();
             if self.plan.outcome(now).is_some() {
@@ -217,8 +220,18 @@ impl Run {
         self.calls.shutdown().await;
         let mut report = self.plan.report(now);
         report.requests = self.pods.requests().saturating_sub(self.before);
-        for observer in &self.observers {
-            observer.finished(&report);
+        // Of what is only taken back nobody is told where nothing came of it.
+        let came = |pod: &PodReport| {
+            let replacement = pod.replacement.as_ref();
+            matches!(
+                replacement,
+                Some(Replacement::PutBack | Replacement::Stuck { .. })
+            )
+        };
+        if drains || report.pods.iter().any(came) {
+            for observer in &self.observers {
+                observer.finished(&report);
+            }
         }
         report
     }

@@ -85,6 +85,9 @@ pub struct PodFacts {
     pub empty_dir: bool,
     /// Whether it has claimed volumes, which must detach before they serve elsewhere.
     pub claims: bool,
+    /// Whether it tolerates a cordon (the taint `node.kubernetes.io/unschedulable`), so that what
+    /// is made in its place may land on the same node.
+    pub tolerates_cordon: bool,
 }
 
 /// How far a pod's containers have come, as far as a drain cares.
@@ -160,6 +163,29 @@ mod wire {
         termination_grace_period_seconds: Option<i64>,
         priority_class_name: String,
         volumes: Vec<Volume>,
+        tolerations: Vec<Toleration>,
+    }
+
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Toleration {
+        key: String,
+        operator: String,
+        value: String,
+        effect: String,
+    }
+
+    impl Toleration {
+        /// Whether it is one of the taint `node.kubernetes.io/unschedulable:NoSchedule`.
+        fn is_of_a_cordon(&self) -> bool {
+            let any = self.operator == "Exists";
+            let key = match self.key.as_str() {
+                "" => any,
+                key => key == "node.kubernetes.io/unschedulable",
+            };
+            let effect = matches!(self.effect.as_str(), "" | "NoSchedule");
+            key && effect && (any || self.value.is_empty())
+        }
     }
 
     #[derive(Default, Deserialize)]
@@ -242,6 +268,7 @@ mod wire {
                     .volumes
                     .iter()
                     .any(|v| v.persistent_volume_claim.is_some() || v.ephemeral.is_some()),
+                tolerates_cordon: spec.tolerations.iter().any(Toleration::is_of_a_cordon),
             }
         }
     }
@@ -276,6 +303,33 @@ mod tests {
         assert_eq!(pod.terminating, Some(Duration::from_secs(7)));
         assert_eq!((pod.node.as_str(), pod.phase), ("worker-1", Phase::Running));
         assert!(pod.critical && pod.empty_dir && pod.claims && pod.ready && !pod.mirror);
+    }
+
+    #[test]
+    fn a_toleration_of_a_cordon_is_known_in_each_of_its_forms() {
+        let tolerates = |toleration: serde_json::Value| {
+            let pod = serde_json::json!({"spec": {"tolerations": [toleration]}});
+            let pod: PodFacts = serde_json::from_value(pod).unwrap();
+            pod.tolerates_cordon
+        };
+        let key = "node.kubernetes.io/unschedulable";
+        assert!(tolerates(serde_json::json!({"operator": "Exists"})));
+        assert!(tolerates(
+            serde_json::json!({"key": key, "operator": "Exists"})
+        ));
+        assert!(tolerates(
+            serde_json::json!({"key": key, "effect": "NoSchedule"})
+        ));
+        assert!(!tolerates(serde_json::json!({"key": key, "value": "x"})));
+        assert!(!tolerates(
+            serde_json::json!({"key": key, "effect": "NoExecute"})
+        ));
+        assert!(!tolerates(
+            serde_json::json!({"key": "spot", "operator": "Exists"})
+        ));
+        assert!(!tolerates(
+            serde_json::json!({"key": "", "operator": "Equal"})
+        ));
     }
 
     #[test]

@@ -247,7 +247,7 @@ enum Trust {
     Doubted,
 }
 
-/// The pause before the budgets of a namespace are watched anew: after the server ended the
+/// The pause before a namespace's budgets or ReplicaSets are watched anew: after the server ended the
 /// watch as it does, after it failed, and where a permission is missing and was missing before
 /// (a server that has just started knows nobody's rights).
 const REOPEN: [Duration; 3] = [
@@ -256,30 +256,49 @@ const REOPEN: [Duration; 3] = [
     Duration::from_secs(30),
 ];
 
+/// How it goes with a watch that is opened again and again.
+#[derive(Default)]
+struct Opened {
+    failing: Recurring,
+    denied: bool,
+}
+
+impl Opened {
+    /// The server ended it, as it does; the pause before it is opened anew.
+    fn well(&mut self) -> Duration {
+        self.denied = false;
+        self.failing.ended(Instant::now());
+        REOPEN[0]
+    }
+
+    /// It failed; the pause, and whether that is to be told.
+    fn ill(&mut self, error: &PodsError) -> (Duration, bool) {
+        let denied_before = std::mem::replace(&mut self.denied, error.is_permission());
+        let pause = REOPEN[if self.denied && denied_before { 2 } else { 1 }];
+        (pause, self.failing.holds(Instant::now()))
+    }
+}
+
 /// Feeds `inputs` with the budgets of a namespace, until their receiver is gone, as
 /// [`Effect::WatchBudgets`](crate::plan::Effect::WatchBudgets) asks.
 ///
 /// # Cancel safety
 /// Dropping the future ends the watch; begun anew, it tells of all budgets again.
 pub async fn feed_budgets(pods: Arc<dyn Pods>, namespace: String, inputs: mpsc::Sender<Input>) {
-    let mut failing = Recurring::default();
-    let mut denied = false;
+    let mut went = Opened::default();
     loop {
         let ended = follow_budgets(&*pods, &namespace, &inputs).await;
         let error = match ended {
             Ended::ReceiverGone => return,
             Ended::Closed => {
-                denied = false;
-                failing.ended(Instant::now());
-                sleep(REOPEN[0]).await;
+                sleep(went.well()).await;
                 continue;
             }
             Ended::Failed(error) => error,
         };
-        let denied_before = std::mem::replace(&mut denied, error.is_permission());
-        let pause = REOPEN[if denied && denied_before { 2 } else { 1 }];
+        let (pause, is_news) = went.ill(&error);
         let why = words(&error);
-        if failing.holds(Instant::now()) {
+        if is_news {
             tracing::warn!(
                 namespace,
                 why,
@@ -306,20 +325,20 @@ pub async fn feed_replica_sets(
     hashes: Vec<String>,
     inputs: mpsc::Sender<Input>,
 ) {
-    let mut failing = Recurring::default();
+    let mut went = Opened::default();
     loop {
         let ended = follow_replica_sets(&*pods, &namespace, &hashes, &inputs).await;
         let error = match ended {
             Ended::ReceiverGone => return,
             Ended::Closed => {
-                failing.ended(Instant::now());
-                sleep(REOPEN[0]).await;
+                sleep(went.well()).await;
                 continue;
             }
             Ended::Failed(error) => error,
         };
+        let (pause, is_news) = went.ill(&error);
         let why = words(&error);
-        if failing.holds(Instant::now()) {
+        if is_news {
             tracing::warn!(namespace, why, "ReplicaSets cannot be watched");
         }
         let namespace = namespace.clone();
@@ -327,7 +346,7 @@ pub async fn feed_replica_sets(
         if inputs.send(unwatched.into()).await.is_err() {
             return;
         }
-        sleep(REOPEN[1]).await;
+        sleep(pause).await;
     }
 }
 

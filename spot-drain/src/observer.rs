@@ -52,7 +52,8 @@ pub trait DrainObserver: Send + Sync {
     /// A call that was to change a pod has been answered.
     fn patched(&self, change: Change, reply: &Reply);
 
-    /// The drain has ended; also one that only put back what an earlier one had detached.
+    /// The drain has ended; also one that only put back what an earlier one had detached, where
+    /// something came of it.
     fn finished(&self, report: &Report);
 }
 

@@ -20,6 +20,7 @@
 mod obstacle;
 mod wire;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -78,6 +79,8 @@ impl MakeBeforeBreak {
             Some(Obstacle::NoDeployment)
         } else if pod.claims {
             Some(Obstacle::Volume)
+        } else if pod.tolerates_cordon {
+            Some(Obstacle::ToleratesCordon)
         } else if !pod.ready {
             Some(Obstacle::NotReady)
         } else {
@@ -224,6 +227,22 @@ impl PodFacts {
     /// Whether its ReplicaSet was made to let go of it, and it was not put back since.
     pub fn is_detached(&self) -> bool {
         self.detached.is_some() && !self.labels.contains_key(HASH_LABEL)
+    }
+
+    /// The pod as it was before it was detached; any other as it is.
+    pub(crate) fn as_owned(&self) -> Cow<'_, Self> {
+        let Some(was) = self.detached.as_ref().filter(|_| self.is_detached()) else {
+            return Cow::Borrowed(self);
+        };
+        let mut owned = self.clone();
+        owned.labels.insert(HASH_LABEL.to_owned(), was.hash.clone());
+        owned.owner.get_or_insert_with(|| Owner {
+            kind: "ReplicaSet".to_owned(),
+            name: was.replica_set.clone(),
+            uid: was.uid.clone(),
+            controller: true,
+        });
+        Cow::Owned(owned)
     }
 }
 

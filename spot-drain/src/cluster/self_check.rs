@@ -23,8 +23,8 @@ use crate::reply::Raw;
 use crate::taint::{self, NodePatch, QuarantineSettings};
 use judge::{Findings, Made, RIGHTS};
 
-/// A check is over after this time, whatever happens. Four calls are waited for in
-/// [`SLOWEST`](super::SLOWEST) each.
+/// A check is over after this time, whatever happens: the four calls of every check may take
+/// [`SLOWEST`](super::SLOWEST) each, and those about replacements have what is left.
 const LONGEST: Duration = Duration::from_secs(50);
 
 /// Proves the links from us to a node's pods: every call of an interruption, as a dry run. See

@@ -22,6 +22,11 @@ use crate::report::Replacement;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The pause before a patch that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// A workload that was looked at so long before the drain began is looked at anew.
+const RECENT: Duration = Duration::from_secs(10);
+/// After this time a pod is put back though its workload cannot be looked at: what is known is that
+/// it was that workload's.
+const BLINDLY: Duration = Duration::from_secs(5);
 /// So often a patch that detaches a pod may fail.
 const TRIES: u32 = 3;
 /// And one that puts it back may be refused, which costs nobody time: for nobody but us will.
@@ -35,6 +40,8 @@ pub(super) struct Making {
     /// A patch is not tried before.
     not_before: Instant,
     failures: u32,
+    /// Nothing stands against it: it is to be detached as soon as a call is free.
+    decided: bool,
     /// Why none is made first; it stands.
     obstacle: Option<Obstacle>,
     /// The patch under way.
@@ -72,6 +79,7 @@ impl Making {
             since: now,
             not_before: now,
             failures: 0,
+            decided: false,
             obstacle: None,
             patch: None,
             detached: None,
@@ -104,6 +112,11 @@ impl Making {
                 Replacement::Late
             });
         }
+    }
+
+    /// Whether a patch has failed.
+    fn was_tried(&self) -> bool {
+        self.not_before > self.since
     }
 
     /// Whether the pod is detached, as far as is known.
@@ -183,7 +196,11 @@ impl Drain {
         if !considered || making.obstacle.is_some() || entry.tries > 0 {
             return None;
         }
-        Some((making.since + PATIENCE).min(self.worth_until(entry)))
+        let worth = self.worth_until(entry);
+        if making.decided {
+            return Some(worth);
+        }
+        Some(worth.min(making.since + PATIENCE))
     }
 
     /// Until when it is worth the while to have a replacement made.
@@ -220,7 +237,9 @@ impl Drain {
             match decided {
                 Err(Some(obstacle)) => entry.making.obstacle = Some(obstacle),
                 Err(None) => {}
-                Ok(_) if now < entry.making.not_before || !shared.has_slot(now) => {}
+                Ok(_) if now < entry.making.not_before || !shared.has_slot(now) => {
+                    entry.making.decided = true;
+                }
                 Ok(detachment) => {
                     shared.start_patch(uid, now);
                     entry.making.patch = Some(Patch::Detach(detachment.clone()));
@@ -303,6 +322,8 @@ impl Drain {
     /// Asks about the workloads of pods that may be, or are, detached, and for watches of them.
     fn watch_workloads(&self, now: Instant, shared: &mut Shared, effects: &mut Vec<Effect>) {
         let mut hashes: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        let began = self.window.start();
+        let recent = began.checked_sub(RECENT).unwrap_or(began);
         for entry in self.pods.values() {
             let pod = &entry.facts;
             let ready = matches!(entry.state, State::Ready { .. });
@@ -319,7 +340,8 @@ impl Drain {
                 }
                 _ => continue,
             };
-            shared.workloads.ask((&pod.namespace, set), now, effects);
+            let of = (pod.namespace.as_str(), set.as_str());
+            shared.workloads.ask_since(recent, of, now, effects);
             let known = shared.workloads.of(&pod.namespace, set);
             // Of a Deployment that does not allow it, and of what is gone, nothing more is asked.
             let detached = entry.making.is_detached(pod);
@@ -382,7 +404,12 @@ impl Drain {
         };
         let making = &mut entry.making;
         let patch = making.patch.take();
-        let refused = matches!(reply, Reply::Forbidden { .. } | Reply::Denied { .. });
+        // What may be answered otherwise in a moment is asked again as long as it is worth the while.
+        let counts = match &reply {
+            Reply::Forbidden { .. } | Reply::Denied { .. } => true,
+            Reply::Lost { .. } | Reply::Overloaded { .. } | Reply::Unauthorized => false,
+            _ => !cancelled,
+        };
         let words = match reply {
             Reply::Accepted => {
                 making.failures = 0;
@@ -411,10 +438,13 @@ impl Drain {
                 "no answer to a patch".to_owned()
             }
         };
-        making.failures += 1;
         making.not_before = now + AGAIN;
+        if !counts {
+            return;
+        }
+        making.failures += 1;
         if cancelled {
-            if refused && making.failures >= TRIES_TO_PUT_BACK {
+            if making.failures >= TRIES_TO_PUT_BACK {
                 making.stuck = Some(words);
             }
         } else if making.failures >= TRIES {
@@ -438,9 +468,9 @@ impl Drain {
         shared: &mut Shared,
         effects: &mut Vec<Effect>,
     ) {
-        if !self.makes_first() {
+        let Some(since) = self.cancelled.filter(|_| self.makes_first()) else {
             return;
-        }
+        };
         let standing: Vec<Uid> = self
             .in_order()
             .filter(|e| e.stands_detached() && e.making.stuck.is_none())
@@ -458,20 +488,24 @@ impl Drain {
                 continue;
             };
             let set = (pod.namespace.as_str(), was.replica_set.as_str());
-            shared.workloads.ask(set, now, effects);
+            // What was known before may be over: a pod that is put back is nobody's any more.
+            shared.workloads.ask_since(since, set, now, effects);
             let stranded = match shared.workloads.of(set.0, set.1) {
                 Some(Workload::Known(set, _)) => set.uid != was.uid || set.going,
                 Some(Workload::Gone) => true,
+                Some(Workload::Unavailable(_)) if now >= since + BLINDLY => false,
                 Some(Workload::Unavailable(_)) | None => continue,
             };
             if !shared.has_slot(now) {
                 return;
             }
-            if stranded && !matches!(entry.class, Class::Evict(_)) {
+            let tried = entry.making.failures >= TRIES_TO_PUT_BACK;
+            if stranded && (tried || !matches!(entry.class, Class::Evict(_))) {
                 entry.making.stuck = Some("its ReplicaSet is gone".to_owned());
                 continue;
             }
             if stranded {
+                entry.making.failures += 1;
                 shared.start(uid, entry.lane.clone(), false, now);
                 entry.making.not_before = now + AGAIN;
                 let call = entry.start(&self.window, false, false, now);
@@ -496,7 +530,7 @@ impl Drain {
         }
         let waits = |e: &&Entry| matches!(e.state, State::Ready { .. } | State::Aside);
         let patches = self.pods.values().filter(waits);
-        let patches = patches.filter(|e| e.making.failures > 0 || e.stands_detached());
+        let patches = patches.filter(|e| e.making.was_tried() || e.stands_detached());
         patches
             .map(|e| e.making.not_before.max(opens))
             .chain(shared.workloads.wake())

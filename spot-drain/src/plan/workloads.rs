@@ -90,6 +90,25 @@ impl Workloads {
         }
     }
 
+    /// The same, where what is known of it was asked before `since`.
+    pub(super) fn ask_since(
+        &mut self,
+        since: Instant,
+        (namespace, replica_set): (&str, &str),
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
+        let key = (namespace.to_owned(), replica_set.to_owned());
+        if self
+            .known
+            .get(&key)
+            .is_some_and(|k| !k.open && k.asked < since)
+        {
+            self.known.remove(&key);
+        }
+        self.ask((namespace, replica_set), now, effects);
+    }
+
     /// When something is asked again.
     pub(super) fn wake(&self) -> impl Iterator<Item = Instant> {
         self.known.values().filter_map(Known::again)

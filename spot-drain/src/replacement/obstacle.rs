@@ -16,6 +16,8 @@ pub enum Obstacle {
     NoDeployment,
     /// It has a claimed volume, which may be one that a single node holds.
     Volume,
+    /// It tolerates a cordon: its replacement might land on the node that goes.
+    ToleratesCordon,
     /// It is not ready, and serves nobody.
     NotReady,
     /// Its Deployment's strategy is not `RollingUpdate`: two must not run at once.
@@ -44,6 +46,7 @@ impl fmt::Display for Obstacle {
             Self::NoReplicaSet => "no ReplicaSet owns it",
             Self::NoDeployment => "no Deployment says whether two may run at once",
             Self::Volume => "it has a claimed volume",
+            Self::ToleratesCordon => "it tolerates the cordon",
             Self::NotReady => "it is not ready",
             Self::Recreate => "its Deployment's strategy is not RollingUpdate",
             Self::NoSurge => "its Deployment allows no surge",

@@ -1,6 +1,8 @@
 use serde_json::json;
 
 use super::*;
+use crate::classify::{Class, DaemonSets, classify};
+use crate::rules::{Rules, Turn, Verdict};
 
 fn pod() -> PodFacts {
     serde_json::from_value(json!({
@@ -57,6 +59,7 @@ fn what_the_pod_itself_says_against_it() {
         with(|p| p.owner = None),
         with(|p| drop(p.labels.remove(HASH_LABEL))),
         with(|p| p.claims = true),
+        with(|p| p.tolerates_cordon = true),
         with(|p| p.ready = false),
         with(|p| p.make = Some("on".into())),
     ];
@@ -66,6 +69,7 @@ fn what_the_pod_itself_says_against_it() {
         Some(Obstacle::NoReplicaSet),
         Some(Obstacle::NoDeployment),
         Some(Obstacle::Volume),
+        Some(Obstacle::ToleratesCordon),
         Some(Obstacle::NotReady),
         None,
     ];
@@ -164,4 +168,29 @@ fn a_pod_is_detached_until_its_label_is_back() {
     assert!(pod.is_detached());
     pod.labels.insert(HASH_LABEL.to_owned(), "abc".into());
     assert!(!pod.is_detached());
+}
+
+#[test]
+fn rules_see_a_detached_pod_as_it_was() {
+    /// Leaves what no controller makes again.
+    #[derive(Debug)]
+    struct Owned;
+
+    impl Rules for Owned {
+        fn judge(&self, pod: &PodFacts, usual: Turn) -> Verdict {
+            match &pod.owner {
+                Some(owner) if owner.kind == "ReplicaSet" => Verdict::Evict(usual),
+                _ => Verdict::Leave("unmanaged"),
+            }
+        }
+    }
+
+    let class = |pod: &PodFacts| classify(pod, None, &DaemonSets::Unknown, &Owned);
+    let bare = PodFacts::default();
+    assert!(matches!(class(&bare), Class::Skip(_)));
+    let detached = PodFacts {
+        detached: Some(Detachment::default()),
+        ..bare
+    };
+    assert!(matches!(class(&detached), Class::Evict(_)));
 }

@@ -331,6 +331,18 @@ fn a_patch_that_is_refused_is_tried_three_times() {
 }
 
 #[test]
+fn a_patch_that_gets_no_answer_is_tried_as_long_as_it_is_worth_the_while() {
+    let (mut bench, _) = prepared(&["a"], 2);
+    for again in 1..30u64 {
+        let what = "reset".to_owned();
+        assert_eq!(bench.on(patched("a", Reply::Lost { what })), vec![]);
+        assert_eq!(detaches(&bench.wake_at(secs(again))), ["a"]);
+    }
+    bench.on(patched("a", Reply::Accepted));
+    assert_eq!(replacement(&bench, "a"), Some(Replacement::Awaited));
+}
+
+#[test]
 fn a_patch_that_got_lost_and_took_effect_is_waited_for_all_the_same() {
     let (mut bench, _) = prepared(&["a"], 2);
     let lost = Reply::Lost {
@@ -417,6 +429,70 @@ fn a_pod_that_nobody_would_take_back_is_evicted_though_the_drain_is_cancelled() 
     assert_eq!(bench.outcome(), None);
     bench.answer("a", Reply::Accepted);
     assert_eq!(bench.outcome(), Some(DrainOutcome::Cancelled));
+}
+
+#[test]
+fn what_was_known_before_a_drain_is_cancelled_is_asked_anew() {
+    let mut bench = waiting(&["a"], 1);
+    bench.now = bench.start + secs(5);
+    let effects = bench.on(Input::Cancelled);
+    assert!(
+        matches!(&effects[..], [Effect::LookAtWorkload { .. }]),
+        "{effects:?}"
+    );
+    assert_eq!(evicted(&bench.on(workload(Workload::Gone))), ["a"]);
+}
+
+#[test]
+fn a_workload_that_cannot_be_looked_at_has_its_pod_put_back_blindly_in_the_end() {
+    let mut bench = waiting(&["a"], 1);
+    bench.now = bench.start + secs(5);
+    bench.on(Input::Cancelled);
+    for again in 0..5 {
+        let effects = bench.on(workload(Workload::Unavailable("403 no".into())));
+        assert_eq!((effects, bench.outcome()), (vec![], None), "{again}");
+        assert_eq!(bench.wake_at(secs(6 + again)).len(), 1, "asked again");
+    }
+    let effects = bench.on(workload(Workload::Unavailable("403 no".into())));
+    assert!(matches!(&effects[..], [Effect::Reattach(_)]), "{effects:?}");
+}
+
+#[test]
+fn what_an_earlier_drain_of_a_fleet_learnt_of_a_workload_is_asked_anew() {
+    let begins = |fleet: &mut Fleet, node: &str, now: Instant| {
+        let mut effects = Vec::new();
+        fleet.start(node, switched_on(), Some(now + secs(120)), now);
+        let pod = PodFacts {
+            node: node.into(),
+            ..web(node)
+        };
+        fleet.on(node, Input::Listed(vec![pod]), now, &mut effects);
+        let looks = |e: &Effect| matches!(e, Effect::LookAtWorkload { .. });
+        effects.iter().filter(|(_, e)| looks(e)).count()
+    };
+    let (mut fleet, now) = (Fleet::new(Limits::default()), Instant::now());
+    let mut effects = Vec::new();
+    assert_eq!(begins(&mut fleet, "first", now), 1);
+    fleet.see(known(set(3, 3, "10"), 1), now, &mut effects);
+    assert_eq!(begins(&mut fleet, "soon", now + secs(9)), 0);
+    assert_eq!(begins(&mut fleet, "late", now + secs(11)), 1);
+}
+
+#[test]
+fn one_that_nobody_takes_back_and_its_budget_holds_is_given_up_after_ten_tries() {
+    let mut bench = waiting(&["a"], 1);
+    bench.on(Learnt::ReplicaSetGone(set(1, 0, "40")).into());
+    bench.answer("a", closed("web"));
+    let mut effects = bench.on(Input::Cancelled);
+    for again in 1..11u64 {
+        assert_eq!(evicted(&effects), ["a"], "{again}");
+        assert_eq!(bench.outcome(), None);
+        bench.answer("a", closed("web"));
+        effects = bench.wake_at(secs(again));
+    }
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Cancelled));
+    let why = "its ReplicaSet is gone".to_owned();
+    assert_eq!(replacement(&bench, "a"), Some(Replacement::Stuck { why }));
 }
 
 #[test]

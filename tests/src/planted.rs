@@ -76,7 +76,7 @@ pub const BUGS: [Bug; 30] = [
         "a call counts as under way until its pod is gone",
         "spot-drain/src/plan/shared.rs",
         "let call = self.calls.remove(pod);",
-        "let call = self.calls.get(pod).cloned();",
+        "let call = self.calls.get(pod).map(|call| UnderWay { lane: call.lane.clone(), ..*call });",
         1_000,
     ),
     bug(
@@ -173,8 +173,9 @@ pub const BUGS: [Bug; 30] = [
     bug(
         "an empty answer is a list of nothing",
         "spot-drain/src/cluster/pods.rs",
-        "struct PageMeta {\n    resource_version: String,",
-        "struct PageMeta {\n    #[serde(default)]\n    resource_version: String,",
+        "    metadata: PageMeta,\n    // An empty list of metadata comes as `null`.\n    items: Option<Vec<T>>,\n}\n",
+        "    #[serde(default = \"nothing\")]\n    metadata: PageMeta,\n    items: Option<Vec<T>>,\n}\n\
+        fn nothing() -> PageMeta {\n    PageMeta { resource_version: String::new(), r#continue: String::new() }\n}\n",
         20_000,
     ),
     bug(
@@ -189,7 +190,7 @@ pub const BUGS: [Bug; 30] = [
         "spot-drain/src/plan/answer.rs",
         "if entry.tries > QUICK {",
         "if entry.tries > 0 {\n pause = left;\n }\n if entry.tries > QUICK {",
-        5_000,
+        20_000,
     ),
     bug(
         "a grace is cut though it would fit",

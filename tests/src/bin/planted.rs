@@ -35,10 +35,16 @@ fn main() -> ExitCode {
     let args = Planted::parse();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let field = root.join("target/planted");
+    // What is edited meanwhile is of no concern.
+    let sound = field.join("sound");
+    if let Err(error) = copy_parts(&root, &sound) {
+        println!("the workspace could not be copied: {error}");
+        return ExitCode::FAILURE;
+    }
     let mut missed = 0;
     let bugs = BUGS.iter().filter(|bug| bug.name.contains(&args.only));
     for bug in bugs {
-        match found(&root, &field, bug) {
+        match found(&sound, &field, bug) {
             Ok(Some((seeds, how))) => println!("{seeds:>6}  {}\n        {how}", bug.name),
             Ok(None) => {
                 missed += 1;
@@ -58,12 +64,9 @@ fn main() -> ExitCode {
 }
 
 /// The seeds until it was found, and by what.
-fn found(root: &Path, field: &Path, bug: &Bug) -> io::Result<Option<(u64, String)>> {
+fn found(sound: &Path, field: &Path, bug: &Bug) -> io::Result<Option<(u64, String)>> {
     let tree = field.join("tree");
-    fs::create_dir_all(&tree)?;
-    for part in PARTS {
-        copy(&root.join(part), &tree.join(part))?;
-    }
+    copy_parts(sound, &tree)?;
     let file = tree.join(bug.file);
     let text = fs::read_to_string(&file)?;
     fs::write(&file, text.replacen(bug.find, bug.put, 1))?;
@@ -96,6 +99,13 @@ fn cargo(tree: &Path, field: &Path, command: &[&str]) -> Command {
         .args(["--profile", "planted", "--package", "spot-tests"])
         .args(["--bin", "simulate"]);
     cargo
+}
+
+fn copy_parts(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    PARTS
+        .iter()
+        .try_for_each(|part| copy(&from.join(part), &to.join(part)))
 }
 
 /// Copies what has changed, so that only that is built anew.

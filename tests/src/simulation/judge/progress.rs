@@ -20,17 +20,17 @@ const MARGIN: Duration = Duration::from_secs(5);
 /// What five pods are given besides: some plots allow five calls a second.
 const FIVE: Duration = Duration::from_secs(1);
 
-/// A drain with a time of calm in it.
+/// A time of calm in a drain.
 struct Calm<'a> {
     case: Case<'a>,
     /// From when on nothing breaks.
     from: Duration,
+    /// Until when nothing breaks, and its handler lives.
+    until: Duration,
     /// When the machine goes.
     deadline: Duration,
     /// When the drain is over at the earliest.
     due: Duration,
-    /// Until when its handler lives.
-    until: Duration,
 }
 
 pub(super) fn judge(case: Case<'_>, verdict: &mut Verdict) {
@@ -49,15 +49,16 @@ pub(super) fn judge(case: Case<'_>, verdict: &mut Verdict) {
         return;
     };
     for (who, began) in drains(case) {
-        let from = calm_from(case, began);
-        let calm = Calm {
-            case,
-            from,
-            deadline: due,
-            due: due.saturating_sub(MARGIN),
-            until: case.died(who),
-        };
-        calm.judge(verdict);
+        for (from, until) in calms(case, began, case.died(who)) {
+            let calm = Calm {
+                case,
+                from,
+                until,
+                deadline: due,
+                due: due.saturating_sub(MARGIN),
+            };
+            calm.judge(verdict);
+        }
     }
 }
 
@@ -73,14 +74,26 @@ fn drains(case: Case<'_>) -> impl Iterator<Item = (Who, Duration)> {
         })
 }
 
-/// From when on nothing lingers of what went wrong with the API server.
-fn calm_from(case: Case<'_>, began: Duration) -> Duration {
-    let over = case
+/// The times in which nothing breaks between a handler and the API server, and nothing lingers of
+/// what did.
+fn calms(case: Case<'_>, began: Duration, died: Duration) -> Vec<(Duration, Duration)> {
+    let mut outages: Vec<(Duration, Duration)> = case
         .plot
         .outages
         .iter()
-        .map(|outage| outage.until + outage.lingers());
-    over.max().unwrap_or_default().max(began)
+        .filter(|outage| outage.concerns(case.name()))
+        .map(|outage| (outage.from, outage.until + outage.lingers()))
+        .collect();
+    outages.sort_unstable();
+    let (mut calms, mut from) = (Vec::new(), began);
+    for (begins, ends) in outages {
+        if begins > from {
+            calms.push((from, begins.min(died)));
+        }
+        from = from.max(ends);
+    }
+    calms.push((from, died));
+    calms
 }
 
 impl Calm<'_> {

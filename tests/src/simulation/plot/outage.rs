@@ -80,10 +80,15 @@ impl Outage {
         on_the_way + fault.max(watch)
     }
 
+    /// Whether the handler on `node` may meet it.
+    pub(in crate::simulation) fn concerns(&self, node: &str) -> bool {
+        self.node.as_ref().is_none_or(|only| only == node)
+    }
+
     fn meets(&self, agent: &str, call: Call, at: Duration) -> bool {
         let node = agent.split('/').next().unwrap_or_default();
         (self.from..self.until).contains(&at)
-            && self.node.as_ref().is_none_or(|only| only == node)
+            && self.concerns(node)
             && self.calls.is_none_or(|only| only.contains(&call))
     }
 }

@@ -176,7 +176,7 @@ pub const BUGS: [Bug; 30] = [
         "    metadata: PageMeta,\n    // An empty list of metadata comes as `null`.\n    items: Option<Vec<T>>,\n}\n",
         "    #[serde(default = \"nothing\")]\n    metadata: PageMeta,\n    items: Option<Vec<T>>,\n}\n\
         fn nothing() -> PageMeta {\n    PageMeta { resource_version: String::new(), r#continue: String::new() }\n}\n",
-        20_000,
+        5_000,
     ),
     bug(
         "any 404 means that the node does not exist",
@@ -211,7 +211,7 @@ pub const BUGS: [Bug; 30] = [
         "spot-drain/src/plan/rights.rs",
         "right.not_before = Some(now + DOUBT);",
         "right.not_before = Some(now);",
-        20_000,
+        60_000,
     ),
     bug(
         "a failed quarantine is not tried again",

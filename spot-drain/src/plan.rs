@@ -36,6 +36,7 @@
 //! - a server that does not answer is asked by one call a second, and by all once it does.
 
 mod answer;
+mod daemon_sets;
 mod drain;
 mod entry;
 mod exchange;

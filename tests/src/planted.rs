@@ -36,7 +36,7 @@ const fn bug(
 }
 
 /// All of them.
-pub const BUGS: [Bug; 30] = [
+pub const BUGS: [Bug; 34] = [
     bug(
         "a grace of 0 is sent when no time is left",
         "spot-drain/src/window.rs",
@@ -102,9 +102,9 @@ pub const BUGS: [Bug; 30] = [
     ),
     bug(
         "a drain goes on past its end",
-        "spot-drain/src/driver.rs",
-        "() = sleep_until(self.plan.window().end()) => break,",
-        "() = sleep_until(self.plan.window().end() + Duration::from_secs(20)) => break,",
+        "spot-drain/src/window.rs",
+        "let end = deadline\n            .checked_sub(margin)",
+        "let end = deadline\n            .checked_add(margin * 4)",
         500,
     ),
     bug(
@@ -166,9 +166,9 @@ pub const BUGS: [Bug; 30] = [
     bug(
         "our own pod is evicted",
         "spot-drain/src/classify.rs",
-        "    if ourselves.is_some_and(|(ns, name)| *ns == pod.namespace && *name == pod.name) {\n        return Class::Skip(Skip::Ourselves);\n    }\n    let daemon_set = pod.owner.as_ref().filter(|o| o.kind == \"DaemonSet\");",
-        "    let daemon_set = pod.owner.as_ref().filter(|o| ourselves.is_none() && o.kind == \"DaemonSet\");",
-        100,
+        "if ourselves.is_some_and(|(ns, name)| *ns == pod.namespace && *name == pod.name) {",
+        "if ourselves.is_some_and(|(ns, name)| *ns == pod.name && *name == pod.namespace) {",
+        500,
     ),
     bug(
         "an empty answer is a list of nothing",
@@ -240,6 +240,34 @@ pub const BUGS: [Bug; 30] = [
         "return waits.then_some(latest);",
         "return waits.then_some(latest + entry.facts.grace / 2);",
         2_000,
+    ),
+    bug(
+        "no replacement is made first",
+        "spot-drain/src/plan/making.rs",
+        "if !considered || making.obstacle.is_some()",
+        "if considered || making.obstacle.is_some()",
+        500,
+    ),
+    bug(
+        "a rollout is seen where there is none",
+        "spot-drain/src/replacement.rs",
+        "} else if !self.rolled_out {",
+        "} else if !self.rolled_out || self.surge < 99 {",
+        500,
+    ),
+    bug(
+        "what others annotated on a pod is overwritten",
+        "spot-drain/src/cluster/replacement.rs",
+        "    if !detach.annotated {\n        // Nobody has annotated it meanwhile: theirs would be gone.\n        steps.push(json!({ \"op\": \"test\", \"path\": annotations, \"value\": null }));",
+        "    {",
+        2_000,
+    ),
+    bug(
+        "pods that a DaemonSet left behind are spared",
+        "spot-drain/src/classify.rs",
+        "DaemonSets::Exist(uids) if !uids.contains(&owner.uid) => {}",
+        "DaemonSets::Exist(uids) if !uids.contains(&owner.uid) && pod.mirror => {}",
+        500,
     ),
     bug(
         "what was detached is left behind",

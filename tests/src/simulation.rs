@@ -7,12 +7,20 @@
 //! saw (`judge`). The same seed is the same story, to the byte.
 
 mod coverage;
+mod digest;
 mod evidence;
 mod judge;
 mod plot;
 mod stage;
 mod story;
 mod tally;
+
+use std::{
+    ops::{ControlFlow, Range},
+    panic::catch_unwind,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+};
 
 use spot_core::sim::Timeline;
 
@@ -53,6 +61,35 @@ pub fn live(seed: u64) -> Result<Lived, String> {
     })
 }
 
+/// Lives through seeds on so many threads, one a core where that is not said, in whatever order they
+/// come, until `each` breaks it off.
+pub fn many(
+    seeds: Range<u64>,
+    threads: Option<usize>,
+    each: impl Fn(u64, Result<Lived, String>) -> ControlFlow<()> + Sync,
+) {
+    let next = AtomicU64::new(seeds.start);
+    let over = AtomicBool::new(false);
+    let worker = || {
+        while !over.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            let lived = catch_unwind(|| live(seed)).unwrap_or(Err("a panic".to_owned()));
+            if each(seed, lived).is_break() {
+                over.store(true, Ordering::Relaxed);
+            }
+        }
+    };
+    let cores = || thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads.unwrap_or_else(cores).max(1) {
+            scope.spawn(worker);
+        }
+    });
+}
+
 impl Lived {
     /// The rules that were broken, by time.
     pub fn wrongs(&self) -> &[Wrong] {
@@ -72,6 +109,11 @@ impl Lived {
     /// What happened, as a table.
     pub fn story(&self) -> Timeline {
         story::tell(&self.plot, &self.evidence, &self.verdict)
+    }
+
+    /// All that happened, in a number.
+    pub fn digest(&self) -> u64 {
+        digest::digest(self)
     }
 
     /// The seed, what was wrong, and the whole story.

@@ -27,6 +27,10 @@ pub enum Call {
     PatchNode,
     /// A pod is changed.
     PatchPod,
+    /// A ReplicaSet or a Deployment is read.
+    GetWorkload,
+    /// ReplicaSets are watched.
+    WatchReplicaSets,
     /// The user's own rights are asked for.
     Review,
     /// Anything else.
@@ -46,6 +50,10 @@ impl Call {
             ("GET", "poddisruptionbudgets") if watch => Self::WatchBudgets,
             ("GET", "poddisruptionbudgets") => Self::ListBudgets,
             ("GET", "daemonsets") => Self::ListDaemonSets,
+            ("GET", "replicasets") if watch => Self::WatchReplicaSets,
+            ("GET", _) if path.contains("/replicasets/") || path.contains("/deployments/") => {
+                Self::GetWorkload
+            }
             ("GET", _) if path.starts_with("/api/v1/nodes/") => Self::GetNode,
             ("PATCH", _) if path.starts_with("/api/v1/nodes/") => Self::PatchNode,
             ("PATCH", _) if path.contains("/pods/") => Self::PatchPod,
@@ -142,5 +150,8 @@ mod tests {
             Call::Delete
         );
         assert_eq!(Call::of("PATCH", "/api/v1/nodes/n", ""), Call::PatchNode);
+        let sets = "/apis/apps/v1/namespaces/n/replicasets";
+        assert_eq!(Call::of("GET", sets, "watch=true"), Call::WatchReplicaSets);
+        assert_eq!(Call::of("GET", &format!("{sets}/s"), ""), Call::GetWorkload);
     }
 }

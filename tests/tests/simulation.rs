@@ -2,14 +2,11 @@
 //! `cargo run --release -p spot-tests --bin simulate -- --help`
 
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
+    ops::ControlFlow,
+    sync::{Mutex, PoisonError},
 };
 
-use spot_tests::simulation::{Lived, Tally, live};
+use spot_tests::simulation::{self, Lived, Tally, live};
 
 const SEEDS: u64 = 2_000;
 
@@ -55,27 +52,15 @@ fn lived(seed: u64) -> Lived {
 
 /// Lives through seeds on all cores; the complaints.
 fn many(seeds: std::ops::Range<u64>) -> (Tally, Vec<String>) {
-    let next = AtomicU64::new(seeds.start);
     let all = Mutex::new((Tally::default(), Vec::new()));
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let worker = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return;
-            }
-            let lived = lived(seed);
-            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-            all.0 += lived.tally();
-            if !lived.wrongs().is_empty() {
-                all.1.push(lived.complaint());
-            }
+    simulation::many(seeds, None, |seed, lived| {
+        let lived = lived.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.0 += lived.tally();
+        if !lived.wrongs().is_empty() {
+            all.1.push(lived.complaint());
         }
-    };
-    thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(worker);
-        }
+        ControlFlow::Continue(())
     });
     all.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

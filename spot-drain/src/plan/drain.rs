@@ -176,7 +176,7 @@ impl Drain {
         let lane = shared.lanes.of(&pod, None);
         self.newest = now;
         let left = self.leaves(&pod, now);
-        let mut entry = Entry::new(pod, lane, shared.next_question(), now);
+        let mut entry = Entry::new(pod, lane, shared.daemon_sets.next_question(), now);
         entry.left_until = left;
         entry.place(class, now);
         self.ranks.insert(rank, uid.clone());
@@ -212,13 +212,12 @@ impl Drain {
 
     /// Gives pods the class and the lane that what was learnt of the cluster gives them.
     pub(super) fn catch_up(&mut self, now: Instant, shared: &mut Shared) {
-        let learnt = shared.daemon_sets_learnt;
+        let learnt = shared.daemon_sets.learnt;
         if std::mem::replace(&mut self.daemon_sets_learnt, learnt) != learnt {
             let Self { settings, pods, .. } = self;
-            let undecided = |e: &&mut Entry| e.class == Class::Undecided && e.gone.is_none();
-            for entry in pods.values_mut().filter(undecided) {
+            for entry in pods.values_mut().filter(|e| e.is_unanswered()) {
                 match class(&entry.facts, settings, shared) {
-                    Class::Evict(_) if !shared.answered(entry.question) => {}
+                    Class::Evict(_) if !shared.daemon_sets.answered(entry.question) => {}
                     class => entry.place(class, now),
                 }
             }
@@ -231,6 +230,12 @@ impl Drain {
         }
     }
 
+    /// The last question about the `DaemonSets` that a pod waits for.
+    pub(super) fn unanswered(&self) -> Option<u64> {
+        let unanswered = self.pods.values().filter(|e| e.is_unanswered());
+        unanswered.map(|e| e.question).max()
+    }
+
     /// Pods in the order in which they are taken, those that are done among them.
     pub(super) fn in_order(&self) -> impl Iterator<Item = &Entry> {
         self.ranks.values().filter_map(|uid| self.pods.get(uid))
@@ -240,5 +245,5 @@ impl Drain {
 /// What is done with a pod, by what is known now.
 pub(super) fn class(pod: &PodFacts, settings: &Settings, shared: &Shared) -> Class {
     let ourselves = settings.ourselves.as_ref();
-    classify(pod, ourselves, &shared.daemon_sets, &*settings.rules)
+    classify(pod, ourselves, shared.daemon_sets.known(), &*settings.rules)
 }

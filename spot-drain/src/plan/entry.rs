@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::lane::LaneKey;
 use super::making::Making;
 use super::{Call, after};
-use crate::classify::Class;
+use crate::classify::{Class, Skip};
 use crate::facts::PodFacts;
 use crate::reply::Refusal;
 use crate::report::PodOutcome;
@@ -162,6 +162,15 @@ impl Entry {
                 }
             }
         }
+    }
+
+    /// Whether it is still to be learnt if a live `DaemonSet` owns it.
+    pub(super) fn is_unanswered(&self) -> bool {
+        let open = matches!(
+            self.class,
+            Class::Undecided | Class::Skip(Skip::DaemonSetUnchecked)
+        );
+        open && self.gone.is_none()
     }
 
     /// Gives the pod its place by its class.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::daemon_sets::OfDaemonSets;
 use super::lane::{Busy, LaneKey, Lanes};
 use super::pace::Pace;
 use super::rights::Rights;
 use super::workloads::Workloads;
 use super::{Effect, Learnt, Limits};
 use crate::budget::Budgets;
-use crate::classify::DaemonSets;
 use crate::facts::Uid;
 use crate::replacement::Workload;
 use crate::reply::Reply;
@@ -33,12 +33,7 @@ pub(super) struct Shared {
     /// Patches of pods under way.
     patches: BTreeMap<Uid, Instant>,
     pub(super) workloads: Workloads,
-    pub(super) daemon_sets: DaemonSets,
-    /// How often they were learnt.
-    pub(super) daemon_sets_learnt: u64,
-    /// How often they were asked for, and which of the questions was answered last.
-    daemon_sets_asked: u64,
-    daemon_sets_answered: u64,
+    pub(super) daemon_sets: OfDaemonSets,
     pub(super) rights: Rights,
     /// The server asked to be left alone until then.
     paused: Option<Instant>,
@@ -55,10 +50,7 @@ impl Shared {
             lanes: Lanes::default(),
             patches: BTreeMap::new(),
             workloads: Workloads::default(),
-            daemon_sets: DaemonSets::Unknown,
-            daemon_sets_learnt: 0,
-            daemon_sets_asked: 0,
-            daemon_sets_answered: 0,
+            daemon_sets: OfDaemonSets::default(),
             rights: Rights::default(),
             paused: None,
             budgets_asked: false,
@@ -70,12 +62,9 @@ impl Shared {
     pub(super) fn learn(&mut self, learnt: Learnt, now: Instant) {
         match learnt {
             Learnt::DaemonSets(known) => {
-                if let DaemonSets::Unavailable(why) = &known {
-                    self.hindered(Hindrance::DaemonSets { why: why.clone() });
+                if let Some(why) = self.daemon_sets.learn(known, now) {
+                    self.hindered(Hindrance::DaemonSets { why });
                 }
-                self.daemon_sets = known;
-                self.daemon_sets_learnt += 1;
-                self.daemon_sets_answered = self.daemon_sets_asked;
             }
             Learnt::Budgets(Budgets::Known(budgets)) => self.lanes.know(budgets, now),
             Learnt::Budgets(Budgets::Unavailable(why)) => self.hindered(Hindrance::Budgets { why }),
@@ -124,26 +113,6 @@ impl Shared {
     fn hindered(&mut self, hindrance: Hindrance) {
         if !self.hindrances.iter().any(|h| h.is_like(&hindrance)) {
             self.hindrances.push(hindrance);
-        }
-    }
-
-    /// The question about the DaemonSets whose answer is as young as a pod that is first seen
-    /// now: a pod may be younger than what is known, or than what is being asked.
-    pub(super) fn next_question(&self) -> u64 {
-        self.daemon_sets_asked + 1
-    }
-
-    /// Whether that question was answered.
-    pub(super) fn answered(&self, question: u64) -> bool {
-        self.daemon_sets_answered >= question
-    }
-
-    /// Asks which DaemonSets exist, one question at a time, up to this one.
-    pub(super) fn ask_daemon_sets(&mut self, question: u64, effects: &mut Vec<Effect>) {
-        let open = self.daemon_sets_asked > self.daemon_sets_answered;
-        if !open && self.daemon_sets_asked < question {
-            self.daemon_sets_asked += 1;
-            effects.push(Effect::ListDaemonSets);
         }
     }
 

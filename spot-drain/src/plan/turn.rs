@@ -9,7 +9,6 @@ use super::drain::Drain;
 use super::entry::{Entry, State};
 use super::shared::Shared;
 use super::{ANSWERS, BudgetPolicy, Effect, LINGER};
-use crate::classify::Class;
 use crate::facts::Uid;
 
 /// A pod is deleted so long before the end at least, whatever grace it is left.
@@ -50,9 +49,8 @@ impl Drain {
             self.put_back(now, shared, effects);
             return;
         }
-        let undecided = self.pods.values().filter(|e| e.class == Class::Undecided);
-        if let Some(question) = undecided.map(|e| e.question).max() {
-            shared.ask_daemon_sets(question, effects);
+        if let Some(question) = self.unanswered() {
+            shared.daemon_sets.ask(question, now, effects);
         }
         // A single pod need not know who else stands under its budget.
         let ready = |e: &&Entry| matches!(e.state, State::Ready { .. });
@@ -122,6 +120,7 @@ impl Drain {
             .chain([self.newest + LINGER])
             .chain(self.suspicion_wake())
             .chain(shared.rights.wake())
+            .chain(self.unanswered().and_then(|_| shared.daemon_sets.wake()))
             .chain(self.cancelled.map(|at| at + ANSWERS))
             .chain(self.making_wake(opens, shared))
             .chain(self.volumes_wake())

@@ -16,7 +16,7 @@ use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use spot_core::sim::Fault;
-use tokio::sync::watch as signal;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::api::{Answer, Reply};
@@ -33,8 +33,9 @@ pub type SimBody = UnsyncBoxBody<Bytes, io::Error>;
 #[derive(Clone)]
 pub struct Sim {
     inner: Arc<Mutex<Inner>>,
-    /// Says that something has changed.
-    changed: Arc<signal::Sender<()>>,
+    /// Says that something has changed. It wakes in the order in which was waited: a channel of
+    /// tokio's that wakes all of its readers does so in an order that is drawn anew in each run.
+    changed: Arc<Notify>,
 }
 
 struct Inner {
@@ -59,7 +60,7 @@ impl Sim {
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
-            changed: Arc::new(signal::Sender::new(())),
+            changed: Arc::default(),
         }
     }
 
@@ -103,16 +104,15 @@ impl Sim {
     ///
     /// Without it the cluster only moves on when it is asked something.
     pub async fn run(&self) -> Infallible {
-        let mut changed = self.changed.subscribe();
         loop {
-            let next = {
+            let (next, changed) = {
                 let mut inner = self.lock();
                 let before = inner.world.api().version();
                 inner.world.advance(Instant::now());
                 self.tell(&inner, before);
-                inner.world.next_event()
+                // What changes from here on is told.
+                (inner.world.next_event(), self.changed.notified())
             };
-            changed.mark_unchanged();
             let due = async {
                 match next {
                     Some(at) => sleep_until(at).await,
@@ -121,7 +121,7 @@ impl Sim {
             };
             tokio::select! {
                 biased;
-                _ = changed.changed() => {}
+                () = changed => {}
                 () = due => {}
             }
         }
@@ -129,7 +129,7 @@ impl Sim {
 
     fn tell(&self, inner: &Inner, before: u64) {
         if inner.world.api().version() != before {
-            self.changed.send_replace(());
+            self.changed.notify_waiters();
         }
     }
 
@@ -303,19 +303,16 @@ struct Lines {
     watch: Watch,
     fault: WatchFault,
     opened: Instant,
-    changed: signal::Receiver<()>,
     over: bool,
 }
 
 impl Lines {
     fn new(sim: Sim, watch: Watch, fault: WatchFault) -> Self {
-        let changed = sim.changed.subscribe();
         Self {
             sim,
             watch,
             fault,
             opened: Instant::now(),
-            changed,
             over: false,
         }
     }
@@ -363,18 +360,18 @@ impl Lines {
 
     async fn tell(&mut self, silent: Option<Instant>) -> Option<Bytes> {
         loop {
-            self.changed.mark_unchanged();
             let now = Instant::now();
             if silent.is_some_and(|silent| silent <= now) {
                 return pending().await;
             }
-            let followed = {
+            let (followed, changed) = {
                 let mut inner = self.sim.lock();
                 let before = inner.world.api().version();
                 inner.world.advance(now);
                 self.sim.tell(&inner, before);
                 let now = inner.world.at(now);
-                inner.world.api().follow(&mut self.watch, now)
+                let followed = inner.world.api().follow(&mut self.watch, now);
+                (followed, self.sim.changed.notified())
             };
             match followed {
                 Followed::Ended => return None,
@@ -387,7 +384,7 @@ impl Lines {
                     let until = silent.map_or(until, |silent| silent.min(until));
                     tokio::select! {
                         biased;
-                        _ = self.changed.changed() => {}
+                        () = changed => {}
                         () = sleep_until(until) => {}
                     }
                 }

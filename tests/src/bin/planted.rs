@@ -18,6 +18,9 @@ struct Planted {
     only: String,
 }
 
+/// In so many seeds nothing is wrong where no bug is planted.
+const SOUND: u64 = 2_000;
+
 /// What a build needs.
 const PARTS: [&str; 9] = [
     "Cargo.toml",
@@ -40,6 +43,17 @@ fn main() -> ExitCode {
     if let Err(error) = copy_parts(&root, &sound) {
         println!("the workspace could not be copied: {error}");
         return ExitCode::FAILURE;
+    }
+    match lived(&sound, &field, SOUND) {
+        Ok(None) => {}
+        Ok(Some((_, how))) => {
+            println!("the workspace itself is wrong: {how}");
+            return ExitCode::FAILURE;
+        }
+        Err(error) => {
+            println!("the workspace itself: {error}");
+            return ExitCode::FAILURE;
+        }
     }
     let mut missed = 0;
     let bugs = BUGS.iter().filter(|bug| bug.name.contains(&args.only));
@@ -70,24 +84,35 @@ fn found(sound: &Path, field: &Path, bug: &Bug) -> io::Result<Option<(u64, Strin
     let file = tree.join(bug.file);
     let text = fs::read_to_string(&file)?;
     fs::write(&file, text.replacen(bug.find, bug.put, 1))?;
-    let built = cargo(&tree, field, &["build", "--quiet"]).output()?;
+    lived(&tree, field, bug.within)
+}
+
+/// Builds a tree and lives through so many seeds: how many it were until a rule was broken, and how.
+fn lived(tree: &Path, field: &Path, within: u64) -> io::Result<Option<(u64, String)>> {
+    let built = cargo(tree, field, &["build", "--quiet"]).output()?;
     if !built.status.success() {
         let words = String::from_utf8_lossy(&built.stderr).into_owned();
         return Err(io::Error::other(words));
     }
-    let seeds = format!("0..{}", bug.within);
+    let seeds = format!("0..{within}");
     let run = ["run", "--quiet"];
-    let lived = cargo(&tree, field, &run)
+    let lived = cargo(tree, field, &run)
         .args(["--", "--most-wrong", "1", "--seeds", &seeds])
         .output()?;
     let said = String::from_utf8_lossy(&lived.stdout).into_owned();
-    let Some(how) = said.lines().find(|line| line.starts_with("seed ")) else {
-        return Ok(None);
+    // A seed that could not be lived through breaks no rule.
+    let is_wrong = |line: &&str| line.starts_with("seed ") && line.contains(": at ");
+    let Some(how) = said.lines().find(is_wrong) else {
+        return if lived.status.success() {
+            Ok(None)
+        } else {
+            Err(io::Error::other(said))
+        };
     };
     let count = said
         .lines()
         .find_map(|line| line.split_once(" seeds,")?.0.parse().ok());
-    Ok(Some((count.unwrap_or(bug.within), how.to_owned())))
+    Ok(Some((count.unwrap_or(within), how.to_owned())))
 }
 
 fn cargo(tree: &Path, field: &Path, command: &[&str]) -> Command {
@@ -108,13 +133,22 @@ fn copy_parts(from: &Path, to: &Path) -> io::Result<()> {
         .try_for_each(|part| copy(&from.join(part), &to.join(part)))
 }
 
-/// Copies what has changed, so that only that is built anew.
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)?;
+    entries.map(|entry| Ok(entry?.path())).collect()
+}
+
+/// Copies what has changed, so that only that is built anew, and takes away what is no more.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     if from.is_dir() {
         fs::create_dir_all(to)?;
-        let entries: io::Result<Vec<PathBuf>> =
-            fs::read_dir(from)?.map(|entry| Ok(entry?.path())).collect();
-        for path in entries? {
+        for gone in entries(to)? {
+            let name = gone.file_name().unwrap_or_default();
+            if gone.is_file() && !from.join(name).exists() {
+                fs::remove_file(gone)?;
+            }
+        }
+        for path in entries(from)? {
             if let Some(name) = path.file_name().filter(|name| *name != "target") {
                 copy(&path, &to.join(name))?;
             }

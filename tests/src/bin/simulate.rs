@@ -4,14 +4,13 @@
 //! `-- --seeds A..B` lives through many, on all cores.
 
 use std::{
-    ops::Range,
+    ops::{ControlFlow, Range},
     process::ExitCode,
-    sync::atomic::{AtomicU64, Ordering},
-    thread,
+    sync::{Mutex, PoisonError},
 };
 
 use clap::Parser;
-use spot_tests::simulation::{Coverage, ENOUGH, Lived, Tally, live};
+use spot_tests::simulation::{self, Coverage, ENOUGH, Lived, Tally, live};
 use tokio::time::Instant;
 
 /// Lives through seeds of the simulation
@@ -102,87 +101,53 @@ struct Summary {
     digest: u64,
 }
 
-/// FNV-1a of a story, begun with its seed.
-fn hash(seed: u64, story: &str) -> u64 {
-    let begin = 0xcbf2_9ce4_8422_2325_u64 ^ seed;
-    story.bytes().fold(begin, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
-}
-
-/// Each thread takes the next seed, until none is left or too many went wrong.
+/// Lives through all of them, or until too many went wrong.
 fn many(args: &Simulate) -> Summary {
-    let next = AtomicU64::new(args.seeds.start);
-    let wrong = AtomicU64::new(0);
-    let worker = || {
-        let mut sum = Summary::default();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= args.seeds.end || wrong.load(Ordering::Relaxed) >= args.most_wrong {
-                return sum;
-            }
-            match one(seed, args.stories, &wrong) {
-                Some(lived) => {
-                    sum.tally += lived.tally();
-                    if args.coverage {
-                        sum.coverage += lived.coverage();
-                    }
-                    if args.digest {
-                        // In whatever order they come.
-                        sum.digest ^= hash(seed, &lived.story().to_string());
-                    }
-                }
-                None => {
-                    sum.tally += Tally {
-                        seeds: 1,
-                        wrong: 1,
-                        ..Tally::default()
-                    }
-                }
-            }
+    let sum = Mutex::new(Summary::default());
+    simulation::many(args.seeds.clone(), args.threads, |seed, lived| {
+        let lived = tell_of(seed, lived, args.stories);
+        let tally = lived.as_ref().map_or_else(failed, Lived::tally);
+        let coverage = lived
+            .as_ref()
+            .filter(|_| args.coverage)
+            .map(Lived::coverage);
+        let digest = lived.as_ref().filter(|_| args.digest).map(Lived::digest);
+        let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+        sum.tally += tally;
+        sum.coverage += coverage.unwrap_or_default();
+        // In whatever order they come.
+        sum.digest ^= digest.unwrap_or_default();
+        if sum.tally.wrong >= args.most_wrong {
+            return ControlFlow::Break(());
         }
-    };
-    let cores = || thread::available_parallelism().map_or(1, usize::from);
-    let threads = args.threads.unwrap_or_else(cores).max(1);
-    let mut all = Summary::default();
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        for worker in workers {
-            match worker.join() {
-                Ok(sum) => {
-                    all.tally += sum.tally;
-                    all.coverage += sum.coverage;
-                    all.digest ^= sum.digest;
-                }
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
+        ControlFlow::Continue(())
     });
-    all
+    sum.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lives through one, and tells what was wrong; `None` where it could not be lived through.
-fn one(seed: u64, stories: bool, wrong: &AtomicU64) -> Option<Lived> {
-    let lived = match std::panic::catch_unwind(|| live(seed)) {
-        Ok(Ok(lived)) if lived.wrongs().is_empty() => return Some(lived),
-        Ok(Ok(lived)) => {
-            if stories {
-                println!("{}", lived.complaint());
-            } else {
-                let more = lived.wrongs().len() - 1;
-                println!("seed {seed}: {} (and {more} more)", lived.wrongs()[0]);
+/// One that could not be lived through.
+fn failed() -> Tally {
+    Tally {
+        seeds: 1,
+        wrong: 1,
+        ..Tally::default()
+    }
+}
+
+/// Tells what was wrong; `None` where it could not be lived through.
+fn tell_of(seed: u64, lived: Result<Lived, String>, stories: bool) -> Option<Lived> {
+    match lived {
+        Ok(lived) => {
+            match lived.wrongs() {
+                [] => {}
+                _ if stories => println!("{}", lived.complaint()),
+                [first, more @ ..] => println!("seed {seed}: {first} (and {} more)", more.len()),
             }
             Some(lived)
         }
-        Ok(Err(error)) => {
+        Err(error) => {
             println!("seed {seed}: {error}");
             None
         }
-        Err(_) => {
-            println!("seed {seed}: a panic");
-            None
-        }
-    };
-    wrong.fetch_add(1, Ordering::Relaxed);
-    lived
+    }
 }

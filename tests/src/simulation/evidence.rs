@@ -10,6 +10,8 @@ use spot_drain::sim::{Ended, Recorded};
 use spot_imds::sim::Asked;
 use tokio::time::Instant;
 
+use crate::wire::{Call, OnTheWire as _};
+
 pub(super) use diary::{Diary, Entry};
 pub(super) use ledger::{History, Ledger, Pod, Trail, is_detached};
 
@@ -64,7 +66,12 @@ impl Evidence {
     /// Whether a handler was refused to read its node, and could not know whose it is.
     pub(super) fn was_blind(&self, by: Who) -> bool {
         let mut told = self.told(by.machine).filter(|entry| entry.who == by);
+        let refused = |request: &Recorded| {
+            let is_look = matches!(request.call(), Call::GetNode);
+            is_look && request.status == Some(403) && who(request) == Some(by)
+        };
         told.any(|entry| matches!(entry.what, Occurrence::NodeKnown { verified: false }))
+            && self.requests.iter().any(refused)
     }
 }
 

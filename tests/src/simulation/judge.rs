@@ -3,6 +3,7 @@
 //! The rules have the numbers of the drain's specification (P1 to P14), or words of their own.
 
 mod calls;
+mod caps;
 mod drains;
 mod idle;
 mod node;
@@ -18,6 +19,9 @@ use super::{
     evidence::{Evidence, Who},
     plot::{Machine, Plot},
 };
+
+/// The bounds of the margin that a drain keeps before its deadline, and a last grace before that.
+const MARGIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
 /// A rule that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +117,7 @@ pub(super) fn judge(plot: &Plot, evidence: &Evidence) -> Verdict {
         idle::judge(case, &mut verdict);
     }
     calls::judge(plot, evidence, &mut verdict);
+    caps::judge(plot, evidence, &mut verdict);
     storm::judge(evidence, &mut verdict);
     node::judge(plot, evidence, &mut verdict);
     verdict.wrongs.sort_by_key(|wrong| wrong.at);

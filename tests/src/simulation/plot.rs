@@ -1,5 +1,6 @@
 //! What happens in a simulation, drawn from its seed: data only.
 
+mod aim;
 mod cluster;
 mod deeds;
 mod machine;
@@ -10,13 +11,32 @@ use std::time::Duration;
 use spot_core::sim::Random;
 use spot_drain::plan::{BudgetPolicy, Limits};
 
-pub(super) use cluster::{Load, Make, Refuge};
+pub(super) use aim::Aim;
+pub(super) use cluster::{HANDLERS, Load, Make, Refuge};
 pub(super) use deeds::Deed;
 pub(super) use machine::{Announced, Left, Machine};
 pub(super) use outage::{Outage, Weather};
 
 /// One in so many seeds is a whole hour of one machine; the others are a few minutes of several.
 const HOURS: u64 = 50;
+
+const EVICTIONS: (&str, &str) = ("create", "pods/eviction");
+
+/// Of these one may be missing, as verb and resource.
+const RIGHTS: [(&str, &str); 12] = [
+    EVICTIONS,
+    ("patch", "nodes"),
+    ("list", "daemonsets"),
+    ("list", "poddisruptionbudgets"),
+    ("watch", "poddisruptionbudgets"),
+    ("get", "nodes"),
+    ("list", "pods"),
+    ("watch", "pods"),
+    ("patch", "pods"),
+    ("get", "replicasets"),
+    ("watch", "replicasets"),
+    ("get", "deployments"),
+];
 
 /// How long it lasts, and from when on nothing breaks any more.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +83,8 @@ pub(super) struct Plot {
     pub(super) manner: Manner,
     /// What the handlers are not allowed to do, as verb and resource.
     pub(super) denied: Option<(&'static str, &'static str)>,
+    /// What it is to meet, where it aims.
+    pub(super) aim: Option<Aim>,
 }
 
 fn secs(seconds: u64) -> Duration {
@@ -86,7 +108,7 @@ impl Plot {
             };
             (
                 span,
-                vec![Machine::hour(&mut random.fork("machine"), 0, span)],
+                vec![Machine::hour(&mut random.fork("machine"), 0, span, calm)],
             )
         } else {
             storm(&mut random, calm)
@@ -101,7 +123,7 @@ impl Plot {
         } else {
             fork.below(if is_hour { 12 } else { 7 })
         };
-        let outages = (0..outages)
+        let mut outages: Vec<_> = (0..outages)
             .map(|_| Outage::draw(&mut fork, span, &names))
             .collect();
         let mut fork = random.fork("deeds");
@@ -109,18 +131,9 @@ impl Plot {
         let mut deeds: Vec<_> = (0..deeds)
             .map(|_| Deed::draw(&mut fork, span, &names, &loads))
             .collect();
-        deeds.sort_by_key(|(at, _)| *at);
         let mut fork = random.fork("manner");
-        let denied = [
-            ("create", "pods/eviction"),
-            ("patch", "nodes"),
-            ("list", "daemonsets"),
-            ("list", "poddisruptionbudgets"),
-            ("watch", "poddisruptionbudgets"),
-            ("get", "nodes"),
-        ];
         let denied = (!is_hour && fork.chance(1, 25))
-            .then(|| fork.pick(&denied).copied())
+            .then(|| fork.pick(&RIGHTS).copied())
             .flatten();
         let manner = manner(&mut fork, is_hour);
         let mut fork = random.fork("called off");
@@ -129,7 +142,16 @@ impl Plot {
                 machine.call_off(&mut fork);
             }
         }
-        Self {
+        let mut fork = random.fork("cordoned before");
+        if fork.chance(1, 12) {
+            deeds.extend(Deed::cordon_before(&mut fork, &names));
+        }
+        let mut fork = random.fork("doubt");
+        if denied == Some(EVICTIONS) && fork.chance(1, 2) {
+            outages.push(Outage::of_reviews(&mut fork, span));
+        }
+        deeds.sort_by_key(|(at, _)| *at);
+        let mut plot = Self {
             span,
             machines,
             refuges,
@@ -138,7 +160,17 @@ impl Plot {
             deeds,
             manner,
             denied,
+            aim: None,
+        };
+        let mut fork = random.fork("aim");
+        if !is_hour
+            && plot.machines.len() == 1
+            && fork.chance(1, 2)
+            && let Some(aim) = Aim::draw(&mut fork)
+        {
+            aim.arrange(&mut plot);
         }
+        plot
     }
 
     /// The workload of a pod, by the value of its label `app`.

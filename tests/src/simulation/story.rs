@@ -1,6 +1,6 @@
 //! A simulation as a table: who did what, and when.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use spot_core::sim::Timeline;
 use spot_drain::sim::Recorded;
@@ -17,6 +17,9 @@ const WIDTH: usize = 600;
 
 pub(super) fn tell(plot: &Plot, evidence: &Evidence, verdict: &Verdict) -> Timeline {
     let mut story = Timeline::default();
+    if let Some(aim) = &plot.aim {
+        story.record(Duration::ZERO, "plot", format!("aims at {aim}"));
+    }
     for outage in &plot.outages {
         story.record(outage.from, "network", outage.to_string());
     }

@@ -152,13 +152,39 @@ fn an_orphan_of_a_daemon_set_is_evicted_with_a_warning() {
 #[test]
 fn a_daemon_set_that_cannot_be_looked_up_counts_as_live() {
     let (mut bench, _) = Bench::of([owned("a", "DaemonSet", "ds")]);
-    assert_eq!(
-        bench.on(daemon_sets(DaemonSets::Unavailable("403".into()))),
-        []
-    );
-    bench.wake_at(secs(1));
+    let no_answer = || daemon_sets(DaemonSets::Unavailable("403".into()));
+    // A moment's trouble decides nothing.
+    for pause in [500, 1_500] {
+        assert_eq!(bench.on(no_answer()), []);
+        assert_eq!(bench.outcome(), None);
+        assert!(bench.next_wake() <= Duration::from_millis(pause));
+        let asked = bench.wake_at(Duration::from_millis(pause));
+        assert_eq!(asked, [Effect::ListDaemonSets]);
+    }
+    assert_eq!(bench.on(no_answer()), []);
     assert_eq!(bench.outcome(), Some(DrainOutcome::Complete));
     assert!(matches!(bench.became("a"), PodOutcome::Skipped { .. }));
+}
+
+#[test]
+fn what_could_not_be_looked_up_is_looked_up_again() {
+    let (mut bench, _) = Bench::of([owned("a", "DaemonSet", "gone"), pod("web")]);
+    bench.answer("web", Reply::Accepted);
+    bench.run(secs(40), |effect, at| match effect {
+        Effect::ListDaemonSets if at < secs(10) => {
+            let why = "503".into();
+            vec![(secs(0), daemon_sets(DaemonSets::Unavailable(why)))]
+        }
+        Effect::ListDaemonSets => vec![(secs(0), exist(&["other"]))],
+        _ => Vec::new(),
+    });
+    let asked = |effect: &Effect| matches!(effect, Effect::ListDaemonSets);
+    let times = bench.log.iter().filter(|(_, effect)| asked(effect));
+    let times: Vec<u64> = times.map(|(at, _)| at.as_secs()).collect();
+    // After half a second, and twice as long each time.
+    assert_eq!(times, [0, 0, 1, 3, 7, 15]);
+    let mut evicted = bench.log.iter().filter(|(_, effect)| named(effect) == "a");
+    assert_eq!(evicted.next().map(|(at, _)| at.as_secs()), Some(15));
 }
 
 #[test]

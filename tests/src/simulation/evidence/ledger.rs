@@ -14,7 +14,7 @@ use spot_drain::{
 };
 use tokio::time::Instant;
 
-use crate::simulation::plot::Plot;
+use crate::simulation::plot::{HANDLERS, Plot};
 
 /// Follows a world's changes, before any of them is forgotten.
 #[derive(Default)]
@@ -158,6 +158,12 @@ impl Pod {
         !self.first()["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_null()
     }
 
+    /// Whether it is the handler's own, that runs since the beginning: one that was made in its
+    /// place has another name.
+    pub(in crate::simulation) fn is_handler(&self) -> bool {
+        self.namespace() == "kube-system" && self.app() == HANDLERS && self.came().is_zero()
+    }
+
     /// What its annotation wishes.
     pub(in crate::simulation) fn wish(&self) -> Option<&str> {
         self.first()["metadata"]["annotations"]["spot-interrupt-handler/drain"].as_str()
@@ -168,6 +174,12 @@ impl Pod {
         class
             .as_str()
             .is_some_and(|class| class.starts_with("system-"))
+    }
+
+    /// Whether the DaemonSet that owns it was there at a moment.
+    pub(in crate::simulation) fn is_of_daemon_set(&self, sets: &Ledger, at: Duration) -> bool {
+        let set = self.daemon_set().and_then(|uid| sets.daemon_sets.get(uid));
+        set.is_some_and(|set| set.at(at).is_some())
     }
 
     /// The UID of the DaemonSet that owns it.

@@ -1,14 +1,14 @@
-//! Every call that ends a pod: which, how, when, and how many.
+//! Every call that ends a pod: which, how, and when.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use spot_core::{notice::NoticeKind, observer::Occurrence};
 use spot_drain::{plan::BudgetPolicy, sim::Recorded};
 
-use super::Verdict;
+use super::{MARGIN, Verdict};
 use crate::{
     simulation::{
-        evidence::{Evidence, Pod, Who, who},
+        evidence::{Entry, Evidence, Pod, Who, who},
         plot::{Machine, Plot},
     },
     wire::{Call, Ending, OnTheWire as _},
@@ -17,12 +17,6 @@ use crate::{
 /// How exactly a handler can know the time that is left: the metadata's clock shows whole
 /// seconds, and so does what it announces.
 const VAGUE: Duration = Duration::from_millis(2_100);
-/// The longest margin before a deadline.
-const MARGIN: Duration = Duration::from_secs(5);
-
-/// A node that takes what is evicted from it again loses so many pods at the most: six
-/// workloads of a few, each some times.
-const MOST: usize = 500;
 
 /// A call that ends a pod.
 struct Deadly<'a> {
@@ -35,7 +29,6 @@ struct Deadly<'a> {
 }
 
 pub(super) fn judge(plot: &Plot, evidence: &Evidence, verdict: &mut Verdict) {
-    let mut by_handler: BTreeMap<Who, Vec<&Recorded>> = BTreeMap::new();
     for request in &evidence.requests {
         let call = request.call();
         let Some(who) = who(request).filter(|_| matches!(call, Call::Evict | Call::Delete)) else {
@@ -48,7 +41,6 @@ pub(super) fn judge(plot: &Plot, evidence: &Evidence, verdict: &mut Verdict) {
             // A self-check.
             continue;
         }
-        by_handler.entry(who).or_default().push(request);
         let uid = ending.as_ref().and_then(|ending| ending.uid.as_deref());
         let path = &request.path;
         verdict.check("P3", at, uid.is_some(), || format!("{path} names no UID"));
@@ -72,18 +64,6 @@ pub(super) fn judge(plot: &Plot, evidence: &Evidence, verdict: &mut Verdict) {
             };
             deadly.judge(plot, evidence, verdict);
         }
-    }
-    // In a dry run self-checks are not told from the drain.
-    for (who, requests) in by_handler.into_iter().filter(|_| !plot.manner.dry_run) {
-        caps(plot, evidence, who, &requests, verdict);
-        let took = requests
-            .iter()
-            .filter(|r| r.effect.as_ref().is_some_and(|e| e.status < 300));
-        let (took, last) = (took.count(), requests.last().map(|request| request.at));
-        let last = last.map(|at| evidence.since(at)).unwrap_or_default();
-        verdict.check("no churn", last, took <= MOST, || {
-            format!("{who:?} ended {took} pods, which keep coming back")
-        });
     }
 }
 
@@ -134,6 +114,12 @@ impl Deadly<'_> {
         verdict.check("P11", at, running, || {
             format!("{} is ended while no drain runs", pod.key)
         });
+        let until = finished_after(evidence, self.who, at);
+        let open = self.request.ended.map(|ended| evidence.since(ended));
+        let outlives = until.is_some_and(|until| open.is_none_or(|ended| ended > until));
+        verdict.check("P11", at, !outlives, || {
+            format!("the call for {} outlives its drain, to {until:?}", pod.key)
+        });
     }
 
     /// P1.
@@ -142,11 +128,12 @@ impl Deadly<'_> {
         verdict.check("P1", at, !pod.is_mirror(), || {
             format!("{} is a mirror", pod.key)
         });
-        let owner = pod.daemon_set();
-        let sets = &evidence.ledger.daemon_sets;
-        let lives = owner.is_some_and(|uid| sets.get(uid).is_some_and(|set| set.at(at).is_some()));
+        let lives = pod.is_of_daemon_set(&evidence.ledger, at);
         verdict.check("P1", at, !lives, || {
-            format!("{} is a live DaemonSet's, or our own", pod.key)
+            format!("{} is a live DaemonSet's", pod.key)
+        });
+        verdict.check("P1", at, !pod.is_handler(), || {
+            format!("{} is our own", pod.key)
         });
         verdict.check("P1", at, pod.wish() != Some("skip"), || {
             format!("{} had opted out", pod.key)
@@ -160,11 +147,11 @@ impl Deadly<'_> {
             verdict.check("P2", at, false, || format!("{} is deleted", pod.key));
             return;
         };
-        let due = self.machine.announced.iter().filter_map(|a| a.due).min();
+        let due = self.machine.due();
         if let Some(due) = due.filter(|_| self.machine.tells_true_time()) {
             let takes = pod.grace().min(grace.max(Duration::from_secs(1)));
             // The margin is kept twice: before the end, and for the grace to run out in.
-            let earliest = due.saturating_sub(takes + 2 * MARGIN + VAGUE);
+            let earliest = due.saturating_sub(takes + 2 * MARGIN.1 + VAGUE);
             verdict.check("P12", at, at >= earliest, || {
                 format!("{} is deleted before {earliest:?}", pod.key)
             });
@@ -196,7 +183,7 @@ impl Deadly<'_> {
         verdict.check("P4", at, bounds, || {
             format!("{}: a grace of {sent:?} s, its own is {own:?}", pod.key)
         });
-        let due = self.machine.announced.iter().filter_map(|a| a.due).min();
+        let due = self.machine.due();
         let judged = self.machine.tells_true_time() && self.knows_its_time(evidence);
         let Some(due) = due.filter(|_| judged) else {
             return;
@@ -210,7 +197,7 @@ impl Deadly<'_> {
             )
         });
         // A deletion follows a grace that is configured.
-        let needless = sent.is_some() && !deletes && at + own + 2 * MARGIN + VAGUE < due;
+        let needless = sent.is_some() && !deletes && at + own + 2 * MARGIN.1 + VAGUE < due;
         verdict.check("P4", at, !needless, || {
             format!(
                 "{}: a grace of {own:?} is cut to {given:?} and would fit",
@@ -218,6 +205,14 @@ impl Deadly<'_> {
             )
         });
     }
+}
+
+/// When the drain ended that this handler was in at a moment; `None` where it did not.
+fn finished_after(evidence: &Evidence, who: Who, at: Duration) -> Option<Duration> {
+    let mut told = evidence.told(who.machine).filter(|entry| entry.who == who);
+    let ends = |entry: &&Entry| matches!(entry.what, Occurrence::DrainFinished(_));
+    told.find(|entry| entry.at >= at && ends(entry))
+        .map(|entry| entry.at)
 }
 
 /// Whether a drain of this handler runs at a moment.
@@ -238,39 +233,4 @@ fn drains_at(evidence: &Evidence, who: Who, at: Duration) -> bool {
         }
     }
     running || ended == Some(at)
-}
-
-/// P9: how many at once, and how many in a time.
-fn caps(plot: &Plot, evidence: &Evidence, who: Who, requests: &[&Recorded], verdict: &mut Verdict) {
-    let limits = plot.manner.limits;
-    let mut under_way: Vec<Duration> = Vec::new();
-    let mut times: Vec<Duration> = Vec::new();
-    for request in requests {
-        let at = evidence.since(request.at);
-        // One that ends as another begins is over.
-        under_way.retain(|ended| *ended > at);
-        under_way.push(
-            request
-                .ended
-                .map_or(Duration::MAX, |ended| evidence.since(ended)),
-        );
-        let most = limits.in_flight.max(1);
-        // Those that end at this very moment may be written down later.
-        verdict.check("P9", at, under_way.len() <= most, || {
-            format!("{who:?} has {} calls under way", under_way.len())
-        });
-        times.push(at);
-        let burst = usize::try_from(limits.burst.max(1)).unwrap_or(usize::MAX);
-        if let Some(first) = times
-            .len()
-            .checked_sub(burst + 1)
-            .and_then(|index| times.get(index))
-        {
-            let least = Duration::from_secs(1) / limits.per_second.max(1);
-            let took = at.saturating_sub(*first);
-            verdict.check("P9", at, took >= least.mul_f64(0.9), || {
-                format!("{who:?} made {} calls within {took:?}", burst + 1)
-            });
-        }
-    }
 }

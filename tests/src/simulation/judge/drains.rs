@@ -1,10 +1,10 @@
-//! P5: a drain is over by its end, and its order's deadline is the notice's.
+//! P5: a drain is over by its end, which is a margin before its order's deadline.
 
 use std::time::Duration;
 
 use spot_core::{deadline::Deadline, observer::Occurrence};
 
-use super::{Case, Verdict};
+use super::{Case, MARGIN, Verdict};
 use crate::simulation::evidence::{Entry, Who};
 
 /// How late a drain may end, for what it takes to say so; and what one is given that begins when
@@ -19,8 +19,11 @@ pub(super) fn judge(case: Case<'_>, verdict: &mut Verdict) {
             Occurrence::DrainStarted(order) => {
                 due = left(case, order.deadline, entry).map(|left| (entry.who, entry.at + left));
             }
-            Occurrence::DeadlineNearer(order) if due.is_some() => {
-                due = left(case, order.deadline, entry).map(|left| (entry.who, entry.at + left));
+            // Nearer, and never farther: what is left less a smaller margin may be later.
+            Occurrence::DeadlineNearer(order) => {
+                let nearer = left(case, order.deadline, entry).map(|left| entry.at + left);
+                let nearer = nearer.map(|nearer| (entry.who, nearer));
+                due = due.into_iter().chain(nearer).min_by_key(|(_, due)| *due);
             }
             Occurrence::DrainFinished(_) => {
                 let due = due.take().filter(|(who, _)| *who == entry.who);
@@ -46,6 +49,8 @@ pub(super) fn judge(case: Case<'_>, verdict: &mut Verdict) {
 fn left(case: Case<'_>, deadline: Option<Deadline>, entry: &Entry) -> Option<Duration> {
     deadline.map(|deadline| {
         let left = deadline.remaining(case.evidence.start + entry.at);
-        left.max(LEAST)
+        // A fifteenth of what is left.
+        let margin = (left / 15).clamp(MARGIN.0, MARGIN.1);
+        left.saturating_sub(margin).max(LEAST)
     })
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{Case, Verdict};
-use crate::simulation::evidence::who;
+use crate::{
+    simulation::evidence::who,
+    wire::{Call, OnTheWire as _},
+};
 
 /// The requests of one self-check, with the first look at the node.
 const CHECK: usize = 16;
@@ -25,8 +28,21 @@ pub(super) fn judge(case: Case<'_>, verdict: &mut Verdict) {
         return;
     }
     for life in case.evidence.lives.get(case.index).into_iter().flatten() {
-        let requests = &case.evidence.requests;
-        let made = requests.iter().filter(|r| who(r) == Some(life.who)).count();
+        let requests = case.evidence.requests.iter();
+        let requests = requests.filter(|request| who(request) == Some(life.who));
+        let made = requests.clone().count();
+        for request in requests {
+            let harmless = request.method == "GET"
+                || request.call() == Call::Review
+                || request.query.contains("dryRun=All")
+                || request.ending().is_some_and(|ending| ending.dry_run);
+            // What an earlier handler has left is taken back.
+            let left = case.machine.left.is_some();
+            let at = case.evidence.since(request.at);
+            verdict.check("idle", at, harmless || left, || {
+                format!("{} {} changes something", request.method, request.path)
+            });
+        }
         let lasted = life.until.saturating_sub(life.from);
         let check = if case.plot.manner.makes_first {
             CHECK + MAKING

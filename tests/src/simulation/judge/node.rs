@@ -98,6 +98,16 @@ fn writes(plot: &Plot, evidence: &Evidence, verdict: &mut Verdict) {
     }
 }
 
+/// Whether a node is cordoned and has our taint.
+pub(super) fn is_quarantined(node: &Value) -> bool {
+    node["spec"]["unschedulable"] == true && is_tainted(node)
+}
+
+/// Whether a node has our taint.
+pub(super) fn is_tainted(node: &Value) -> bool {
+    taints(node).any(|taint| taint["key"] == TAINT)
+}
+
 /// Whether a cordon of ours is written down on a node.
 fn is_written(node: &Value) -> bool {
     let memory = node["metadata"]["annotations"][MEMORY].as_str();

@@ -9,13 +9,10 @@ use spot_core::{
     observer::Occurrence,
 };
 
-use super::{Case, Verdict};
-use crate::{
-    marks::TAINT,
-    simulation::{
-        evidence::{Entry, Who},
-        plot::{Announced, Left},
-    },
+use super::{Case, Verdict, node::is_tainted};
+use crate::simulation::{
+    evidence::{Entry, Who},
+    plot::{Announced, Left},
 };
 
 /// From an intact answer to the event: the source may wait a second for the instance-id.
@@ -27,6 +24,7 @@ pub(super) fn judge(case: Case<'_>, verdict: &mut Verdict) {
     ended_too_soon(case, verdict);
     never_drained(case, verdict);
     cut_short(case, verdict);
+    postponed(case, verdict);
     the_end(case, verdict);
 }
 
@@ -209,6 +207,32 @@ fn cut_short(case: Case<'_>, verdict: &mut Verdict) {
     }
 }
 
+/// What a source has said again is not due later than before.
+fn postponed(case: Case<'_>, verdict: &mut Verdict) {
+    let mut said: BTreeMap<(Who, NoticeId), Option<Deadline>> = BTreeMap::new();
+    for entry in case.evidence.told(case.index) {
+        match &entry.what {
+            Occurrence::NoticeRaised { notice, .. } => {
+                said.insert((entry.who, notice.id.clone()), notice.deadline);
+            }
+            Occurrence::NoticeChanged(notice) => {
+                let Some(before) = said.get_mut(&(entry.who, notice.id.clone())) else {
+                    continue;
+                };
+                let later = match (*before, notice.deadline) {
+                    (Some(before), Some(now)) => now.instant() > before.instant(),
+                    (before, now) => before.is_some() && now.is_none(),
+                };
+                verdict.check("not postponed", entry.at, !later, || {
+                    format!("{} was due sooner before", notice.id)
+                });
+                *before = notice.deadline;
+            }
+            _ => {}
+        }
+    }
+}
+
 /// In the end the node is quarantined where something stands that demands it, and free where
 /// nothing is announced any more.
 fn the_end(case: Case<'_>, verdict: &mut Verdict) {
@@ -217,10 +241,7 @@ fn the_end(case: Case<'_>, verdict: &mut Verdict) {
         return;
     }
     let node = case.evidence.ledger.node(case.name());
-    let tainted = node.is_some_and(|node| {
-        let taints = node["spec"]["taints"].as_array();
-        taints.is_some_and(|all| all.iter().any(|taint| taint["key"] == TAINT))
-    });
+    let tainted = node.is_some_and(|node| is_tainted(node));
     let cordoned = node.is_some_and(|node| node["spec"]["unschedulable"] == true);
     let end = case.end();
     let seen = |announced: &&Announced| announced.shows + Duration::from_secs(10) < end;

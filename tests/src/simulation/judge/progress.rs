@@ -5,24 +5,21 @@ use std::time::Duration;
 use serde_json::Value;
 use spot_core::{notice::NoticeKind, observer::Occurrence};
 
-use super::{Case, Verdict};
-use crate::{
-    marks::TAINT,
-    simulation::evidence::{History, Pod, Who},
-};
+use super::{Case, MARGIN, Verdict, node::is_quarantined};
+use crate::simulation::evidence::{History, Pod, Who};
 
 /// Within this time of calm what can be done is done: the longest pause between tries is 5 s.
 const SOON: Duration = Duration::from_secs(12);
 /// A budget that is open is used within this time.
 const OPEN: Duration = Duration::from_secs(8);
-/// The longest margin before a deadline.
-const MARGIN: Duration = Duration::from_secs(5);
 /// What five pods are given besides: some plots allow five calls a second.
 const FIVE: Duration = Duration::from_secs(1);
 
 /// A time of calm in a drain.
 struct Calm<'a> {
     case: Case<'a>,
+    /// When the drain began.
+    began: Duration,
     /// From when on nothing breaks.
     from: Duration,
     /// Until when nothing breaks, and its handler lives.
@@ -40,22 +37,18 @@ pub(super) fn judge(case: Case<'_>, verdict: &mut Verdict) {
         && !case.plot.manner.dry_run
         && case.plot.denied.is_none()
         && machine.drains(NoticeKind::SpotInterruption);
-    let stands = machine
-        .announced
-        .iter()
-        .filter(|a| a.kind == NoticeKind::SpotInterruption);
-    let due = stands.filter_map(|announced| announced.due).min();
-    let Some(due) = due.filter(|_| judged) else {
+    let Some(due) = machine.due().filter(|_| judged) else {
         return;
     };
     for (who, began) in drains(case) {
         for (from, until) in calms(case, began, case.died(who)) {
             let calm = Calm {
                 case,
+                began,
                 from,
                 until,
                 deadline: due,
-                due: due.saturating_sub(MARGIN),
+                due: due.saturating_sub(MARGIN.1),
             };
             calm.judge(verdict);
         }
@@ -134,8 +127,14 @@ impl Calm<'_> {
                 [] => verdict.check("progress", soon, ends <= soon, || {
                     format!("{} is not evicted, and nothing holds it", pod.key)
                 }),
-                [(key, budget)] if !waits => {
-                    let open = self.stood_open(budget, soon, ends);
+                [(key, budget)] => {
+                    // One that waits is tried when its grace has to begin.
+                    let from = if waits {
+                        soon.max(self.deadline.saturating_sub(pod.grace()))
+                    } else {
+                        soon
+                    };
+                    let open = self.stood_open(budget, from, ends);
                     verdict.check("progress", soon, open.is_none(), || {
                         format!(
                             "{} was not evicted, and its budget {key} stood open from {open:?}",
@@ -154,11 +153,9 @@ impl Calm<'_> {
             .into_iter()
             .flatten()
             .filter(|change| change.at <= at);
-        before.next_back().is_some_and(|change| {
-            let taints = change.after["spec"]["taints"].as_array();
-            change.after["spec"]["unschedulable"] == true
-                && taints.is_some_and(|taints| taints.iter().any(|taint| taint["key"] == TAINT))
-        })
+        before
+            .next_back()
+            .is_some_and(|change| is_quarantined(&change.after))
     }
 
     /// Whether a pod has to leave, and is there when it is calm.
@@ -167,7 +164,9 @@ impl Calm<'_> {
             && pod.bound().is_some_and(|(at, _)| at <= self.from);
         there
             && !pod.is_mirror()
-            && pod.daemon_set().is_none()
+            && !pod.is_handler()
+            // What is a DaemonSet's when a drain asks counts as that to its end.
+            && !pod.is_of_daemon_set(&self.case.evidence.ledger, self.began)
             && pod.wish() != Some("skip")
             && !pod.is_completed(self.from)
             && pod.ends().is_none_or(|ends| ends > self.from)

@@ -2,19 +2,31 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use serde_json::Value;
 use spot_core::observer::Occurrence;
+use spot_drain::{
+    replacement::{DETACHED_ANNOTATION, HASH_LABEL},
+    sim::Recorded,
+};
 
 use super::{
     Case, Verdict,
+    node::is_tainted,
     progress::{allows, selects},
 };
 use crate::{
-    simulation::evidence::{Pod, is_detached, who},
+    simulation::{
+        evidence::{Pod, is_detached, who},
+        plot::Deed,
+    },
     wire::{Call, Ending, OnTheWire as _},
 };
 
 /// How exactly a handler can know the time that is left, with the margins that it keeps.
-const VAGUE: Duration = Duration::from_millis(12_100);
+const WITH_MARGINS: Duration = Duration::from_millis(12_100);
+/// A drain that begins so long before a pod's grace must have its replacement made first: the
+/// margins, the five seconds below which a wait is not worth the while, and what finding out takes.
+const AMPLE: Duration = Duration::from_secs(22);
 
 pub(super) fn judge(case: Case<'_>, verdict: &mut Verdict) {
     let ledger = &case.evidence.ledger;
@@ -28,7 +40,9 @@ pub(super) fn judge(case: Case<'_>, verdict: &mut Verdict) {
         }
     }
     left_behind(case, verdict);
+    patches(case, verdict);
     evictions(case, verdict);
+    made_first(case, verdict);
 }
 
 /// Where the node was given back nothing of it is detached.
@@ -36,34 +50,134 @@ fn left_behind(case: Case<'_>, verdict: &mut Verdict) {
     if case.machine.foreign {
         return;
     }
-    for entry in case.evidence.told(case.index) {
-        if !matches!(entry.what, Occurrence::Released) {
+    let changes = case.evidence.ledger.nodes.get(case.name());
+    for change in changes.into_iter().flatten() {
+        let by = change
+            .by
+            .and_then(|number| case.evidence.requests.get(number));
+        let ours = by.and_then(who).is_some();
+        if !ours || !is_tainted(&change.before) || is_tainted(&change.after) {
             continue;
         }
         for pod in case.evidence.ledger.on(case.name()) {
-            let state = pod.history.at(entry.at);
+            let state = pod.history.at(change.at);
             let stands = state.is_some_and(|state| {
                 is_detached(state) && state["metadata"]["deletionTimestamp"].is_null()
             });
-            verdict.check("P14", entry.at, !stands, || {
+            verdict.check("P14", change.at, !stands, || {
                 format!("{} is detached on a node that was given back", pod.key)
             });
         }
     }
 }
 
+/// Only pods of the own node are changed, and of them only what detaches them.
+fn patches(case: Case<'_>, verdict: &mut Verdict) {
+    let of_others = |pod: &Value| {
+        let mut metadata = pod["metadata"].clone();
+        for (map, ours) in [("labels", HASH_LABEL), ("annotations", DETACHED_ANNOTATION)] {
+            if let Some(map) = metadata[map].as_object_mut() {
+                map.remove(ours);
+            }
+            if metadata[map]
+                .as_object()
+                .is_some_and(serde_json::Map::is_empty)
+            {
+                metadata[map] = Value::Null;
+            }
+        }
+        (
+            metadata["labels"].take(),
+            metadata["annotations"].take(),
+            pod["spec"].clone(),
+        )
+    };
+    let ours = |request: &&Recorded| {
+        let by = who(request);
+        let real = !request.query.contains("dryRun=All");
+        real && request.call() == Call::PatchPod && by.is_some_and(|by| by.machine == case.index)
+    };
+    for request in case.evidence.requests.iter().filter(ours) {
+        let at = case.evidence.since(request.at);
+        let Some(effect) = request.effect.as_ref().filter(|e| !e.versions.is_empty()) else {
+            continue;
+        };
+        for (pod, index) in case.evidence.ledger.pods.values().filter_map(|pod| {
+            let made = |state: &Value| {
+                let version = state["metadata"]["resourceVersion"].as_str();
+                version.is_some_and(|v| v.parse().is_ok_and(|v: u64| effect.versions.contains(&v)))
+            };
+            let states = pod.history.states();
+            let index = states.iter().position(|(_, state)| made(state))?;
+            Some((pod, index)).filter(|_| request.path.ends_with(&format!("/{}", request.pod())))
+        }) {
+            let states = pod.history.states();
+            let before = index.checked_sub(1).and_then(|before| states.get(before));
+            let (Some((_, before)), Some((_, after))) = (before, states.get(index)) else {
+                continue;
+            };
+            // What its ReplicaSet makes of it at the same moment is another version.
+            let kept = of_others(before) == of_others(after);
+            verdict.check("P7", at, kept, || {
+                format!("{} was changed in more than what detaches it", pod.key)
+            });
+            let own = pod.bound().is_some_and(|(_, node)| node == case.name());
+            verdict.check("own node", at, own, || {
+                format!("{} was changed and is another node's", pod.key)
+            });
+        }
+    }
+}
+
+/// Where nothing is in the way, a pod whose workload allows it is detached before it is evicted.
+fn made_first(case: Case<'_>, verdict: &mut Verdict) {
+    let (plot, machine) = (case.plot, case.machine);
+    let others =
+        |(_, deed): &(Duration, Deed)| deed.is_about_pods() || deed.is_about_cordon(case.name());
+    let plain = plot.manner.makes_first
+        && !plot.manner.dry_run
+        && plot.denied.is_none()
+        && plot.outages.is_empty()
+        && !plot.deeds.iter().any(others)
+        && machine.kills.is_empty()
+        && machine.kubelet.is_none()
+        && machine.left.is_none()
+        && !machine.foreign
+        && machine.tells_true_time();
+    let mut told = case.evidence.told(case.index);
+    let began = told.find_map(|entry| match &entry.what {
+        Occurrence::DrainStarted(_) => Some(entry.at),
+        _ => None,
+    });
+    let Some((due, began)) = machine.due().zip(began).filter(|_| plain) else {
+        return;
+    };
+    for pod in case.evidence.ledger.on(case.name()) {
+        let serves = pod.serves(began) && pod.bound().is_some_and(|(at, _)| at < began);
+        let ample = began + pod.grace() + AMPLE < due;
+        if !ample || !serves || !pod.surges(plot) || pod.wish() == Some("skip") {
+            continue;
+        }
+        let Some(ends) = pod.ends().filter(|ends| *ends > began) else {
+            continue;
+        };
+        let first = pod.detached().is_some_and(|detached| detached <= ends);
+        verdict.check("made first", ends, first, || {
+            format!("{} is evicted, and no replacement was made first", pod.key)
+        });
+    }
+}
+
 /// Nobody goes before another serves while there is time, nor later than its grace needs.
 fn evictions(case: Case<'_>, verdict: &mut Verdict) {
     // Nobody else takes pods away.
-    let alone = case.plot.machines.len() == 1
-        && !case.plot.deeds.iter().any(|(_, deed)| deed.is_about_pods())
-        && case.machine.kubelet.is_none()
+    let alone = !case.plot.deeds.iter().any(|(_, deed)| deed.is_about_pods())
+        && case.plot.machines.iter().all(|m| m.kubelet.is_none())
         && case.machine.tells_true_time();
     // And nothing keeps it from being in time.
     let plain =
         case.plot.outages.is_empty() && case.plot.denied.is_none() && case.machine.kills.is_empty();
-    let due = case.machine.announced.iter().filter_map(|a| a.due).min();
-    let Some(due) = due.filter(|_| alone) else {
+    let Some(due) = case.machine.due().filter(|_| alone) else {
         return;
     };
     let mut tried = BTreeSet::new();
@@ -90,10 +204,10 @@ fn evictions(case: Case<'_>, verdict: &mut Verdict) {
             held.insert((pod.namespace(), pod.app()));
         }
         let detached = pod.detached().filter(|then| *then <= at);
-        let Some(then) = detached.filter(|_| tried.insert(uid.clone())) else {
+        let Some(then) = detached else {
             continue;
         };
-        let there_was_time = at + pod.grace() + VAGUE < due;
+        let there_was_time = at + pod.grace() + WITH_MARGINS < due;
         let before = at.saturating_sub(Duration::from_nanos(1));
         let served = pod.serves(before) && pod.served_until(at);
         if there_was_time && served && request.succeeded() {
@@ -102,8 +216,10 @@ fn evictions(case: Case<'_>, verdict: &mut Verdict) {
                 format!("{} is evicted and nobody serves in its place", pod.key)
             });
         }
-        let free = plain && !held.contains(&(pod.namespace(), pod.app()));
-        let begins = due.saturating_sub(pod.grace() + VAGUE);
+        // At its first try.
+        let free =
+            plain && tried.insert(uid.clone()) && !held.contains(&(pod.namespace(), pod.app()));
+        let begins = due.saturating_sub(pod.grace() + WITH_MARGINS);
         let fitted = free && then < begins && !was_closed(case, pod, begins, at);
         verdict.check("late for its grace", at, !fitted || grace.is_none(), || {
             format!(

@@ -45,6 +45,9 @@ pub(in crate::simulation) struct Load {
     nodes: Vec<String>,
 }
 
+/// The name of the handlers' own workload.
+pub(in crate::simulation) const HANDLERS: &str = "handler";
+
 /// The namespaces; the last one may be deleted.
 const NAMESPACES: [&str; 3] = ["default", "shop", "brief"];
 
@@ -66,17 +69,31 @@ pub(super) fn loads(random: &mut Random, spots: &[String], few: bool) -> Vec<Loa
     let mut loads: Vec<Load> = (0..count)
         .map(|index| load(&mut random.fork("load"), index, spots))
         .collect();
-    loads.push(Load {
-        name: "handler".to_owned(),
+    loads.push(handlers(random, spots));
+    loads
+}
+
+/// The handlers' own pods. Most often a DaemonSet's, which is spared for that alone; now and then
+/// nobody's, spared only for being our own.
+fn handlers(random: &mut Random, spots: &[String]) -> Load {
+    let is_bare = random.chance(1, 8);
+    let workload = if is_bare {
+        let pods = u32::try_from(spots.len()).unwrap_or(1);
+        let bare = Workload::bare(HANDLERS).replicas(pods);
+        spots.iter().fold(bare, |bare, node| bare.on(node))
+    } else {
+        Workload::daemon_set(HANDLERS)
+    };
+    Load {
+        name: HANDLERS.to_owned(),
         namespace: "kube-system",
-        make: Make::DaemonSet,
+        make: if is_bare { Make::Bare } else { Make::DaemonSet },
         replicas: 0,
         surges: false,
-        workload: Workload::daemon_set("handler").namespace("kube-system"),
+        workload: workload.namespace("kube-system"),
         second: false,
         nodes: Vec::new(),
-    });
-    loads
+    }
 }
 
 fn load(random: &mut Random, index: u64, spots: &[String]) -> Load {
@@ -207,6 +224,26 @@ impl Refuge {
 }
 
 impl Load {
+    /// One that a plot is about.
+    pub(super) fn aimed(
+        name: &str,
+        make: Make,
+        replicas: u32,
+        surges: bool,
+        workload: Workload,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            namespace: "default",
+            make,
+            replicas,
+            surges,
+            workload,
+            second: false,
+            nodes: Vec::new(),
+        }
+    }
+
     /// Adds it to a cluster.
     pub(in crate::simulation) fn add_to(&self, builder: Builder) -> Builder {
         let mut builder = builder;

@@ -86,8 +86,15 @@ impl Deed {
         (at, deed)
     }
 
+    /// A node that is cordoned by hand before anything happens.
+    pub(super) fn cordon_before(random: &mut Random, nodes: &[String]) -> Option<(Duration, Self)> {
+        let node = random.pick(nodes)?.clone();
+        let cordoned = true;
+        Some((Duration::from_millis(1), Self::Cordon { node, cordoned }))
+    }
+
     /// Whether it changes what a handler wrote on this node.
-    pub(super) fn is_about_cordon(&self, name: &str) -> bool {
+    pub(in crate::simulation) fn is_about_cordon(&self, name: &str) -> bool {
         match self {
             Self::Cordon { node, .. } | Self::Untaint { node } => node == name,
             _ => false,

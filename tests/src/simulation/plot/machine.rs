@@ -121,9 +121,35 @@ impl Machine {
         }
     }
 
+    /// One that goes when it was said to.
+    pub(super) fn interrupted(
+        announcement: Announcement,
+        kind: NoticeKind,
+        shows: Duration,
+        goes: Duration,
+    ) -> Self {
+        let mut machine = Self::new(0);
+        machine.dies = Some(goes);
+        machine.announced = vec![Announced {
+            announcement,
+            kind,
+            path: PATHS[0].1,
+            shows,
+            ends: None,
+            in_words: false,
+            goes: Some(goes),
+            due: Some(goes),
+        }];
+        machine
+    }
+
     /// An hour in which anything is announced, and everything breaks.
-    pub(super) fn hour(random: &mut Random, index: usize, span: Span) -> Self {
+    pub(super) fn hour(random: &mut Random, index: usize, span: Span, calm: bool) -> Self {
         let mut machine = Self::new(index);
+        if calm && random.chance(1, 2) {
+            // Or nothing happens at all.
+            return machine;
+        }
         for (kind, path) in PATHS {
             if random.chance(1, 2) {
                 machine.announced.push(announce(random, kind, path, span));
@@ -274,6 +300,11 @@ impl Machine {
     /// Whether a notice of this kind drains the node.
     pub(in crate::simulation) fn drains(&self, kind: NoticeKind) -> bool {
         self.policy.response(kind) == Response::Drain
+    }
+
+    /// When the machine goes, where a drain has until then.
+    pub(in crate::simulation) fn due(&self) -> Option<Duration> {
+        self.announced.iter().filter_map(|a| a.due).min()
     }
 
     /// Whether the handler can know the true time that is left, to about a second.

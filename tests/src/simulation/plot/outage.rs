@@ -29,7 +29,7 @@ pub(in crate::simulation) struct Outage {
     injection: Injection,
 }
 
-const CALLS: [&[Call]; 7] = [
+const CALLS: [&[Call]; 8] = [
     &[Call::Evict, Call::Delete],
     &[Call::Evict, Call::Delete],
     &[Call::ListPods],
@@ -37,7 +37,10 @@ const CALLS: [&[Call]; 7] = [
     &[Call::GetNode, Call::PatchNode],
     &[Call::ListDaemonSets, Call::ListBudgets],
     &[Call::WatchBudgets, Call::Review],
+    &[Call::PatchPod, Call::GetWorkload, Call::WatchReplicaSets],
 ];
+/// Those that go on and on.
+const WATCHES: &[Call] = &[Call::WatchPods, Call::WatchBudgets, Call::WatchReplicaSets];
 
 impl Outage {
     pub(super) fn draw(random: &mut Random, span: Span, nodes: &[String]) -> Self {
@@ -46,7 +49,7 @@ impl Outage {
         let injection = injection(random);
         let on_watches = injection.watch != WatchFault::default();
         let calls: Option<&'static [Call]> = if on_watches {
-            Some(&[Call::WatchPods, Call::WatchBudgets])
+            Some(WATCHES)
         } else {
             random
                 .chance(2, 3)
@@ -62,13 +65,60 @@ impl Outage {
         }
     }
 
+    /// One in which every call may meet it.
+    pub(super) fn of_all(
+        from: Duration,
+        until: Duration,
+        one_in: u64,
+        injection: Injection,
+    ) -> Self {
+        Self {
+            from,
+            until,
+            node: None,
+            calls: None,
+            one_in,
+            injection,
+        }
+    }
+
+    /// One of watches alone.
+    pub(super) fn of_watches(from: Duration, until: Duration, injection: Injection) -> Self {
+        Self {
+            calls: Some(WATCHES),
+            ..Self::of_all(from, until, 1, injection)
+        }
+    }
+
+    /// One in which pods cannot be ended, with these words.
+    pub(super) fn of_endings(from: Duration, until: Duration, one_in: u64, canned: Canned) -> Self {
+        Self {
+            calls: Some(&[Call::Evict, Call::Delete]),
+            ..Self::of_all(from, until, one_in, canned.0)
+        }
+    }
+
+    /// One in which questions about rights are lost, while everything else goes on.
+    pub(super) fn of_reviews(random: &mut Random, span: Span) -> Self {
+        let (from, until) = span.window(random, secs(40));
+        Self {
+            from,
+            until,
+            node: None,
+            calls: Some(&[Call::Review]),
+            one_in: 1,
+            injection: Fault::ResetBefore.into(),
+        }
+    }
+
     /// How long after its end it may still be felt by a handler that does all it should.
     pub(in crate::simulation) fn lingers(&self) -> Duration {
         let on_the_way = self.injection.before + self.injection.after;
         let fault = match &self.injection.fault {
             // An eviction is given up after 30 s.
             Some(Fault::BlackHole | Fault::BlackHoleAfter | Fault::Slow(_)) => secs(32),
-            Some(Fault::Status { retry_after, .. }) => retry_after.unwrap_or_default() + secs(2),
+            // What is said of budgets or of a namespace is asked again after 5 s.
+            Some(Fault::Status { retry_after, .. }) => retry_after.unwrap_or_default() + secs(6),
             _ => secs(2),
         };
         // A watch that is silent is suspected after 36 s, and such a list made beside it.
@@ -140,7 +190,19 @@ impl Faults for Weather {
     }
 }
 
+/// What goes wrong, now and then after a while.
 fn injection(random: &mut Random) -> Injection {
+    let injection = what(random);
+    if injection.fault.is_some() && random.chance(1, 6) {
+        return Injection {
+            before: random.duration(Duration::ZERO..secs(2)),
+            ..injection
+        };
+    }
+    injection
+}
+
+fn what(random: &mut Random) -> Injection {
     let millis = |random: &mut Random, most| random.duration(Duration::ZERO..most);
     let size = |random: &mut Random, most| usize::try_from(random.below(most)).unwrap_or_default();
     match random.below(20) {
@@ -212,6 +274,68 @@ fn failure(code: u16, reason: &str, message: &str, details: Value) -> String {
     status.to_string()
 }
 
+/// What answers an eviction in place of the server.
+pub(super) struct Canned(Injection);
+
+impl Canned {
+    /// The answer in this row of the table of replies; `None` where the cluster itself must give it.
+    pub(super) fn of(reply: &str) -> Option<Self> {
+        let caused = |code, reason, message, cause: &str| {
+            let causes = json!({ "causes": [{ "reason": cause, "message": "so it is" }] });
+            (code, failure(code, reason, message, causes))
+        };
+        let said = |code, reason, message| (code, failure(code, reason, message, Value::Null));
+        let mut retry_after = None;
+        let (code, body) = match reply {
+            "429 stale budget" => {
+                let words = "Cannot evict pod as it would violate the pod's disruption budget.";
+                let details = json!({ "retryAfterSeconds": 10,
+                    "causes": [{ "reason": "DisruptionBudget", "message": "being processed" }] });
+                (429, failure(429, "TooManyRequests", words, details))
+            }
+            "429 overload" => (
+                429,
+                "Too many requests, please try again later.\n".to_owned(),
+            ),
+            "429 with Retry-After" => {
+                retry_after = Some(secs(1));
+                (
+                    429,
+                    "Too many requests, please try again later.\n".to_owned(),
+                )
+            }
+            "500 several budgets" => {
+                let words = "This pod has more than one PodDisruptionBudget, which the eviction \
+                             subresource does not support.";
+                said(500, "InternalError", words)
+            }
+            "404" => (404, "404 page not found".to_owned()),
+            "409" => said(409, "Conflict", "the object has been modified"),
+            "403 namespace ends" => {
+                let words = "namespace is being terminated";
+                caused(403, "Forbidden", words, "NamespaceTerminating")
+            }
+            "403 rights" => said(403, "Forbidden", "pods \"x\" is forbidden"),
+            "4xx of a webhook" => {
+                let words = "admission webhook \"guard.example.com\" denied the request: not today";
+                said(403, "", words)
+            }
+            "401" => said(401, "Unauthorized", "Unauthorized"),
+            "5xx" => (503, "service unavailable".to_owned()),
+            "no answer, took effect" => return Some(Self(Fault::ResetAfter.into())),
+            "no answer, took none" => return Some(Self(Fault::ResetBefore.into())),
+            "200 of something else" => (200, "{}".to_owned()),
+            _ => return None,
+        };
+        let fault = Fault::Status {
+            code,
+            retry_after,
+            body,
+        };
+        Some(Self(fault.into()))
+    }
+}
+
 /// Every status of the table of replies that a server or something before it may give without
 /// having done anything. None that says what is not true of a pod.
 fn status(random: &mut Random) -> Fault {
@@ -265,6 +389,13 @@ fn status(random: &mut Random) -> Fault {
         13 => (200, "<html>sign in</html>".to_owned()),
         14 => (200, "{}".to_owned()),
         _ => (418, "teapot".to_owned()),
+    };
+    // The same of something before the server, in words of its own.
+    let is_foreign = code != 200 && random.chance(1, 5);
+    let body = if is_foreign {
+        format!("{code} by the gateway\n")
+    } else {
+        body
     };
     Fault::Status {
         code,

@@ -299,13 +299,13 @@ pub(super) fn is_another(earlier: &Notice, later: &Notice) -> bool {
     Duration::try_from(gap).is_ok_and(|gap| gap >= ANOTHER)
 }
 
-/// Whether the machine has outlived a remembered deadline, and a later one is told: the earlier
-/// one was not true, or a time that moves.
+/// Whether the machine has outlived a remembered deadline, and a later one is told, or none: the
+/// earlier one was not true, or a time that moves.
 pub(super) fn is_outlived(
     remembered: Option<Deadline>,
     told: Option<Deadline>,
     now: Instant,
 ) -> bool {
     let is_over = |deadline: Deadline| deadline.remaining(now).is_zero();
-    remembered.is_some_and(is_over) && told.is_some_and(|told| !is_over(told))
+    remembered.is_some_and(is_over) && told.is_none_or(|told| !is_over(told))
 }

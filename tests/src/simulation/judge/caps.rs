@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use spot_drain::sim::Recorded;
+use spot_drain::{plan::BudgetPolicy, sim::Recorded};
 
 use super::{Verdict, progress::selects};
 use crate::{
@@ -36,7 +36,10 @@ pub(super) fn judge(plot: &Plot, evidence: &Evidence, verdict: &mut Verdict) {
     for (who, requests) in by_handler {
         at_once(plot, evidence, who, &requests, verdict);
         in_a_time(plot, evidence, who, &requests, verdict);
-        under_one_budget(evidence, who, &requests, verdict);
+        // What is about to be deleted is asked for once, whoever else is.
+        if plot.manner.budgets == BudgetPolicy::Respect {
+            under_one_budget(evidence, who, &requests, verdict);
+        }
         let took = requests
             .iter()
             .filter(|r| r.effect.as_ref().is_some_and(|e| e.status < 300));

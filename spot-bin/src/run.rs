@@ -111,6 +111,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
         handler = handler.observer(events);
     }
     if let Some(settings) = webhook {
+        let settings = settings.with_dry_run(args.drain.dry_run);
         handler = handler.observer(tellers.webhook(node_name, settings, &mut metrics.registry));
     }
     let handler = handler.build();

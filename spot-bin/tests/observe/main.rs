@@ -60,6 +60,7 @@ fn a_drain_is_in_the_metrics_when_it_has_ended() {
         "spot_handler_pods_total{outcome=\"gone\"} 3\n",
         "spot_handler_evictions_total{reply=\"accepted\"} 3\n",
         "spot_handler_metadata_requests_total{path=\"token\",code=\"200\"} 1\n",
+        "spot_handler_pods_total{outcome=\"blocked\"} 0\n",
         "spot_handler_api_requests_total{method=\"PATCH\",code=\"200\"} 2\n",
         "spot_handler_source_healthy{source=\"imds\"} 1\n",
     ] {

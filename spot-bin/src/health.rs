@@ -20,6 +20,7 @@ use spot_core::metrics::prometheus_client::registry::Registry;
 use spot_core::metrics::{self, HandlerMetrics};
 use spot_core::pulse::Pulse;
 use spot_drain::metrics::DrainMetrics;
+use spot_drain::report::PodOutcome;
 use spot_imds::metrics::ImdsMetrics;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -48,8 +49,10 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::default();
+        let handler = HandlerMetrics::register(&mut registry, env!("CARGO_PKG_VERSION"));
+        let outcomes = PodOutcome::LEFT_BEHIND.into_iter();
         Self {
-            handler: HandlerMetrics::register(&mut registry, env!("CARGO_PKG_VERSION")),
+            handler: handler.with_outcomes(outcomes.chain(PodOutcome::DEALT_WITH)),
             imds: ImdsMetrics::register(&mut registry),
             drain: DrainMetrics::register(&mut registry),
             registry,

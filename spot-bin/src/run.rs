@@ -1,5 +1,6 @@
 //! `run`: the daemon, composed.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use spot_imds::metrics::ImdsMetrics;
 use spot_imds::options::ConfigError;
 use spot_imds::source::ImdsSource;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::exit::{Exit, chain};
 use crate::health::{self, Health, Metrics};
@@ -106,11 +108,13 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
         .policy(policy)
         .observer(LogObserver::new(node_name))
         .observer(metrics.handler)
+        .observer(tellers.drained())
         .shutdown_grace(args.shutdown_grace);
     if let Some(events) = events {
         handler = handler.observer(events);
     }
     if let Some(settings) = webhook {
+        let settings = settings.with_dry_run(args.drain.dry_run);
         handler = handler.observer(tellers.webhook(node_name, settings, &mut metrics.registry));
     }
     let handler = handler.build();
@@ -129,11 +133,13 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
         pulses: [("the main loop", handler.pulse()), ("polling", polling)],
         registry: metrics.registry,
     };
+    let asked = Cell::new(None);
     let shutdown = async {
         // An error means that nobody can ask any more, and nobody has.
         if stopped.await.is_err() {
             std::future::pending::<()>().await;
         }
+        asked.set(Some(Instant::now()));
     };
     let mut signals = pin!(signals.follow(stop));
     let mut served = pin!(health::serve(listener, health));
@@ -142,9 +148,12 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), Exit> {
         exit = &mut signals => return Err(exit),
         never = &mut served => match never {},
     };
+    let left = asked
+        .get()
+        .map(|asked| args.shutdown_grace.saturating_sub(asked.elapsed()));
     // What is left to tell; what was counted can be asked for meanwhile.
     tokio::select! {
-        () = tellers.finish() => {}
+        () = tellers.finish(left.unwrap_or_default()) => {}
         exit = &mut signals => return Err(exit),
         never = &mut served => match never {},
     }

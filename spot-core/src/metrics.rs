@@ -143,6 +143,16 @@ impl HandlerMetrics {
         metrics
     }
 
+    /// The same, which shows what may become of pods from the beginning, by a drainer's own labels
+    /// ([`DrainReport::tally`]).
+    #[must_use]
+    pub fn with_outcomes(self, outcomes: impl IntoIterator<Item = &'static str>) -> Self {
+        for outcome in outcomes {
+            drop(self.pods.get_or_create(&[("outcome", outcome)]));
+        }
+        self
+    }
+
     fn show_in(&self, registry: &mut Registry, version: &'static str) {
         let build: Family<Label, Gauge> = Family::default();
         build.get_or_create(&[("version", version)]).set(1);

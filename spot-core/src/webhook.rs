@@ -50,12 +50,14 @@ pub mod target;
 pub mod template;
 pub mod transport;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::notice::{Instance, Notice};
+use crate::drainer::Order;
+use crate::notice::{Instance, Notice, NoticeId};
 use crate::observer::{Event, Observer, Occurrence};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -74,6 +76,7 @@ pub struct Settings {
     target: Target,
     template: Template,
     transport: Arc<dyn Transport>,
+    dry_run: bool,
 }
 
 impl Settings {
@@ -83,7 +86,15 @@ impl Settings {
             target,
             template: Template::default(),
             transport: Arc::new(HttpTransport::from_env()),
+            dry_run: false,
         }
+    }
+
+    /// The same of a handler that changes nothing, as the messages then say.
+    #[must_use]
+    pub fn with_dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self
     }
 
     /// The same with a receiver's own JSON.
@@ -129,14 +140,42 @@ struct Queued {
 #[derive(Debug, Default)]
 struct Known {
     instance: Option<Instance>,
-    /// The notice that was seen or carried on last.
-    notice: Option<Notice>,
+    /// Those that were seen or carried on, and have not ended.
+    notices: BTreeMap<NoticeId, Notice>,
+    /// The one that a drain runs for, with the drain's own deadline. It may have ended by now.
+    drained: Option<Notice>,
+}
+
+impl Known {
+    fn keep(&mut self, notice: &Notice) {
+        self.notices.insert(notice.id.clone(), notice.clone());
+    }
+
+    /// A drain that runs goes on for this notice, by the nearer of the deadlines.
+    fn take_over(&mut self, id: &NoticeId) {
+        if let (Some(drained), Some(notice)) = (&mut self.drained, self.notices.get(id)) {
+            let deadline = drained.deadline;
+            *drained = notice.clone();
+            drained.deadline = deadline;
+        }
+    }
+
+    /// The notice that an order is for.
+    fn ordered(&self, order: &Order, now: Instant) -> Notice {
+        let known = self.notices.get(&order.notice);
+        let unseen = || Notice::new(order.notice.clone(), order.kind, now);
+        Notice {
+            deadline: order.deadline,
+            ..known.cloned().unwrap_or_else(unseen)
+        }
+    }
 }
 
 /// An observer that has a webhook told. Clones tell through one delivery.
 #[derive(Clone)]
 pub struct WebhookObserver {
     node: Arc<str>,
+    dry_run: bool,
     queue: mpsc::Sender<Queued>,
     known: Arc<Mutex<Known>>,
     counts: Arc<Counts>,
@@ -146,9 +185,11 @@ pub struct WebhookObserver {
 pub fn webhook(node: impl Into<String>, settings: Settings) -> (WebhookObserver, Delivery) {
     let (queue, queued) = mpsc::channel(ROOM);
     let counts = Arc::new(Counts::default());
+    let dry_run = settings.dry_run;
     let delivery = Delivery::new(settings, queued, Arc::clone(&counts));
     let observer = WebhookObserver {
         node: Arc::from(node.into()),
+        dry_run,
         queue,
         known: Arc::default(),
         counts,
@@ -162,12 +203,19 @@ impl WebhookObserver {
         self.counts.dropped.load(Ordering::Relaxed)
     }
 
-    fn tell(&self, event: &Event, known: &Known, what: What<'_>) {
-        let deadline = known.notice.as_ref().and_then(|notice| notice.deadline);
+    fn tell(
+        &self,
+        event: &Event,
+        instance: Option<&Instance>,
+        notice: Option<&Notice>,
+        what: What<'_>,
+    ) {
+        let deadline = notice.and_then(|notice| notice.deadline);
         let message = Message::new(&Facts {
             node: &self.node,
-            instance: known.instance.as_ref(),
-            notice: known.notice.as_ref(),
+            dry_run: self.dry_run,
+            instance,
+            notice,
             at: event.at,
             wall: event.wall,
             what,
@@ -190,16 +238,37 @@ fn until(deadline: Option<Instant>, now: Instant) -> Instant {
 impl Observer for WebhookObserver {
     fn on(&self, event: &Event) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = &mut *known;
+        let instance = known.instance.as_ref();
         match &event.what {
             Occurrence::Identified(instance) => known.instance = Some(instance.clone()),
-            Occurrence::Resumed(notice) => known.notice = Some(notice.clone()),
+            Occurrence::Resumed(notice) => known.keep(notice),
             Occurrence::NoticeRaised { notice, response } => {
-                known.notice = Some(notice.clone());
-                self.tell(event, &known, What::Notice(*response));
+                self.tell(event, instance, Some(notice), What::Notice(*response));
+                known.keep(notice);
             }
-            Occurrence::DrainFinished(report) => self.tell(event, &known, What::Drained(report)),
-            Occurrence::NoticeEnded { notice, how } => {
-                self.tell(event, &known, What::Ended(notice, *how));
+            Occurrence::NoticeChanged(notice) => {
+                if let Some(drained) = known.drained.as_mut().filter(|d| d.id == notice.id) {
+                    drained.action = notice.action;
+                }
+                known.keep(notice);
+            }
+            Occurrence::NoticeSuperseded { new, .. } => known.take_over(new),
+            Occurrence::DrainStarted(order) | Occurrence::DeadlineNearer(order) => {
+                known.drained = Some(known.ordered(order, event.at));
+            }
+            Occurrence::DrainFinished(report) => {
+                let drained = known.drained.take();
+                self.tell(event, instance, drained.as_ref(), What::Drained(report));
+            }
+            Occurrence::NoticeExpired(id) => {
+                let notice = known.notices.get(id);
+                self.tell(event, instance, notice, What::Ended(id, "expired"));
+            }
+            Occurrence::NoticeEnded { notice: id, how } => {
+                let notice = known.notices.remove(id);
+                let ended = What::Ended(id, how.as_str());
+                self.tell(event, instance, notice.as_ref(), ended);
             }
             _ => {}
         }

@@ -258,6 +258,20 @@ pub enum PodOutcome {
 }
 
 impl PodOutcome {
+    /// Every name that [`PodOutcome::as_str`] gives, of pods that were to leave and have not.
+    pub const LEFT_BEHIND: [&'static str; 8] = [
+        "terminating",
+        "awaited",
+        "blocked",
+        "misconfigured",
+        "forbidden",
+        "denied",
+        "unreachable",
+        "not-reached",
+    ];
+    /// Every other one.
+    pub const DEALT_WITH: [&'static str; 4] = ["gone", "would-evict", "skipped", "completed"];
+
     /// The name in metrics and logs.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -278,10 +292,7 @@ impl PodOutcome {
 
     /// Whether the pod was to leave and has not.
     pub fn is_left_behind(&self) -> bool {
-        !matches!(
-            self,
-            Self::Gone | Self::WouldEvict | Self::Skipped { .. } | Self::Completed
-        )
+        Self::LEFT_BEHIND.contains(&self.as_str())
     }
 }
 
@@ -329,5 +340,47 @@ fn opt_seconds<S: Serializer>(duration: &Option<Duration>, s: S) -> Result<S::Ok
     match duration {
         Some(duration) => seconds(duration, s),
         None => s.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_is_dealt_with_or_left_behind() {
+        let words = String::new;
+        let left = [
+            PodOutcome::Terminating,
+            PodOutcome::Awaited,
+            PodOutcome::Blocked {
+                budget: None,
+                words: words(),
+            },
+            PodOutcome::Misconfigured { words: words() },
+            PodOutcome::Forbidden { words: words() },
+            PodOutcome::Denied {
+                status: 403,
+                words: words(),
+            },
+            PodOutcome::Unreachable { what: words() },
+            PodOutcome::NotReached,
+        ];
+        assert_eq!(
+            left.each_ref().map(PodOutcome::as_str),
+            PodOutcome::LEFT_BEHIND
+        );
+        assert!(left.iter().all(PodOutcome::is_left_behind));
+        let rest = [
+            PodOutcome::Gone,
+            PodOutcome::WouldEvict,
+            PodOutcome::Skipped { reason: words() },
+            PodOutcome::Completed,
+        ];
+        assert_eq!(
+            rest.each_ref().map(PodOutcome::as_str),
+            PodOutcome::DEALT_WITH
+        );
+        assert!(!rest.iter().any(PodOutcome::is_left_behind));
     }
 }

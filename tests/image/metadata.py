@@ -1,8 +1,12 @@
-"""A metadata service with nothing to announce, whose answers may make a few hops only."""
+"""A metadata service whose answers may make a few hops only.
+
+It has nothing to announce, or, with a second argument, that the machine goes in two minutes.
+"""
 
 import socket
 import sys
 import threading
+import time
 
 HOPS = int(sys.argv[1])
 ANSWERS = {
@@ -10,6 +14,11 @@ ANSWERS = {
     "/latest/meta-data/instance-id": "i-0123456789abcdef0",
     "/latest/meta-data/instance-life-cycle": "spot",
 }
+if sys.argv[2:] and sys.argv[2]:
+    end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 120))
+    ANSWERS["/latest/meta-data/spot/instance-action"] = (
+        '{"action": "terminate", "time": "' + end + '"}'
+    )
 
 
 def serve(connection):

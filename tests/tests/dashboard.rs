@@ -5,6 +5,7 @@ use std::{fs::File, path::PathBuf, time::Duration};
 
 use serde_json::json;
 use spot_core::notice::InstanceAction;
+use spot_drain::report::PodOutcome;
 use spot_drain::sim::{Node, Sim, Workload, World};
 use spot_imds::sim::Announcement;
 use spot_tests::{
@@ -56,6 +57,23 @@ async fn the_alert_rules_are_sound_and_do_what_their_tests_say() -> Result<()> {
     promtool(&["test", "rules", "alerts_test.yaml"], None)
         .await
         .map(drop)
+}
+
+/// The outcomes that an alert is about are those that a report calls left behind.
+#[test]
+fn the_alert_of_pods_that_were_left_behind_is_about_all_of_them() {
+    let alerts = std::fs::read_to_string(format!("{DEPLOY}/alerts.yaml")).unwrap();
+    let outcomes = alerts
+        .split("spot_handler_pods_total{outcome=~\"")
+        .nth(1)
+        .unwrap();
+    let outcomes: Vec<&str> = outcomes.split('"').next().unwrap().split('|').collect();
+    assert_eq!(outcomes, PodOutcome::LEFT_BEHIND);
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operating.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    for outcome in outcomes {
+        assert!(guide.contains(&format!("`{outcome}`")), "{outcome}");
+    }
 }
 
 #[tokio::test]

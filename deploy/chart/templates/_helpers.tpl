@@ -83,16 +83,35 @@ true
 {{- end -}}
 {{- end -}}
 
+{{- /* What `null` leaves to the binary is empty here. */ -}}
+{{- define "handler.listen" -}}
+{{- default "" .Values.handler.listen -}}
+{{- end -}}
+
 {{- define "handler.port" -}}
-{{- regexFind "[0-9]+$" .Values.handler.listen -}}
+{{- regexFind "[0-9]+$" (include "handler.listen" .) -}}
+{{- end -}}
+
+{{- /* The taint's key; where it is left to the binary, the binary's own. */ -}}
+{{- define "handler.taintKey" -}}
+{{- regexReplaceAll ":[A-Za-z]+$" (default "spot-interrupt-handler/interruption" .Values.handler.taint) "" -}}
+{{- end -}}
+
+{{- /* Whether the webhook's URL comes in a variable: "true" or nothing. */ -}}
+{{- define "handler.urlInEnv" -}}
+{{- range .Values.extraEnv -}}
+{{- if has .name (list "WEBHOOK_URL" "WEBHOOK_URL_FILE") -}}
+true
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- /* Probes of a loopback address go there: on the node's network the kubelet reaches it. */ -}}
 {{- define "handler.probe" -}}
 port: http
-{{- if hasPrefix "127." .Values.handler.listen }}
+{{- if hasPrefix "127." (include "handler.listen" .) }}
 host: 127.0.0.1
-{{- else if hasPrefix "[::1]" .Values.handler.listen }}
+{{- else if hasPrefix "[::1]" (include "handler.listen" .) }}
 host: "::1"
 {{- end }}
 {{- end -}}
@@ -123,26 +142,39 @@ host: "::1"
 {{- if .headersKey }}
 - --webhook-headers-file=/etc/webhook/secret/headers
 {{- end }}
+{{- end }}
 {{- if .template }}
 - --webhook-template=/etc/webhook/template/template.json
-{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
 
 {{- /* What does not fit together, in words. */ -}}
 {{- define "handler.check" -}}
-{{- $grace := regexFind "^[0-9]+" .Values.handler.shutdownGrace | default "130" | int -}}
-{{- if lt (int .Values.terminationGracePeriodSeconds) (add $grace 10 | int) -}}
-{{- fail (printf "terminationGracePeriodSeconds: %d is too short for handler.shutdownGrace %s; write at least %d" (int .Values.terminationGracePeriodSeconds) .Values.handler.shutdownGrace (add $grace 10)) -}}
+{{- $listen := include "handler.listen" . -}}
+{{- $loopback := regexMatch "^(127\\.|\\[::1\\])" $listen -}}
+{{- $shutdown := default "130s" .Values.handler.shutdownGrace -}}
+{{- $grace := add (regexFind "^[0-9]+" $shutdown | int) 10 -}}
+{{- if lt (int .Values.terminationGracePeriodSeconds) (int $grace) -}}
+{{- fail (printf "terminationGracePeriodSeconds: %d is too short for handler.shutdownGrace %s; write at least %d" (int .Values.terminationGracePeriodSeconds) $shutdown $grace) -}}
 {{- end -}}
-{{- if and (not .Values.webhook.secretName) (or .Values.webhook.headersKey .Values.webhook.template) -}}
-{{- fail "webhook.secretName: headers or a template without a URL; name the Secret that holds it" -}}
+{{- $urlInEnv := include "handler.urlInEnv" . -}}
+{{- if and .Values.webhook.secretName $urlInEnv -}}
+{{- fail "webhook.secretName: the URL is in extraEnv, too; leave one of them out" -}}
 {{- end -}}
-{{- if and (not .Values.hostNetwork) (regexMatch "^(127\\.|\\[::1\\])" .Values.handler.listen) -}}
+{{- if and .Values.webhook.headersKey (not .Values.webhook.secretName) -}}
+{{- fail "webhook.secretName: headers without the Secret that they are in; name it" -}}
+{{- end -}}
+{{- if and .Values.webhook.template (not .Values.webhook.secretName) (not $urlInEnv) -}}
+{{- fail "webhook.secretName: a template without a URL; name the Secret that holds it" -}}
+{{- end -}}
+{{- if and $loopback (not .Values.hostNetwork) -}}
 {{- fail "handler.listen: the kubelet reaches loopback on the node's network only; set hostNetwork, or write an address such as 0.0.0.0:9810" -}}
 {{- end -}}
-{{- if and .Values.podMonitor.create (not .Values.handler.listen) -}}
-{{- fail "handler.listen: a PodMonitor needs an address; write one such as 0.0.0.0:9810" -}}
+{{- if and .Values.podMonitor.create (or $loopback (not $listen)) -}}
+{{- fail "handler.listen: a PodMonitor needs an address that Prometheus reaches; write one such as 0.0.0.0:9810" -}}
+{{- end -}}
+{{- if and (eq .Values.dnsPolicy "None") (not (.Values.dnsConfig).nameservers) -}}
+{{- fail "dnsConfig.nameservers: dnsPolicy None needs at least one" -}}
 {{- end -}}
 {{- end -}}

@@ -5,9 +5,11 @@ mod receiver;
 mod stage;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use spot_drain::sim::Kind;
 use stage::Stage;
+use tokio::time::Instant;
 
 /// The series of a page.
 fn series(page: &str) -> BTreeSet<&str> {
@@ -58,6 +60,7 @@ fn a_drain_is_in_the_metrics_when_it_has_ended() {
         "spot_handler_drain_duration_seconds_count{outcome=\"complete\"} 1\n",
         "spot_handler_drain_slack_seconds_count 1\n",
         "spot_handler_pods_total{outcome=\"gone\"} 3\n",
+        "spot_handler_pods_total{outcome=\"blocked\"} 0\n",
         "spot_handler_evictions_total{reply=\"accepted\"} 3\n",
         "spot_handler_metadata_requests_total{path=\"token\",code=\"200\"} 1\n",
         "spot_handler_api_requests_total{method=\"PATCH\",code=\"200\"} 2\n",
@@ -107,4 +110,28 @@ fn what_outlives_the_node_has_left_when_the_process_ends() {
     let log = stage.log();
     assert!(log.contains("the webhook was told"), "{log}");
     assert!(!log.contains("s3cret"), "{log}");
+}
+
+/// Longer than what has nothing to do with a drain is told for.
+#[test]
+fn an_outcome_is_told_for_as_long_as_the_grace_to_end_in_lasts() {
+    let away = Duration::from_secs(9);
+    let mut stage = Stage::with_receiver(&["--shutdown-grace", "40s"], away);
+    stage.wait_for("drain finished");
+    assert_eq!(stage.end(), Some(0));
+    let (notice, outcome) = (stage.told(), stage.told());
+    assert_eq!(notice["event"], "notice");
+    assert_eq!(outcome["event"], "drain-finished");
+}
+
+#[test]
+fn no_longer_than_the_grace_to_end_in_lasts() {
+    let mut stage = Stage::with_receiver(&["--shutdown-grace", "1s"], Duration::from_secs(3600));
+    stage.wait_for("drain finished");
+    let begin = Instant::now();
+    assert_eq!(stage.end(), Some(0));
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(11), "{took:?}");
+    let log = stage.log();
+    assert!(log.contains("not all could be told in time"), "{log}");
 }

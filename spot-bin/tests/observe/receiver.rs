@@ -7,13 +7,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-/// Starts one; its port, who vouches for it, and what it is told.
+/// Starts one that is of no use until `ready`; its port, who vouches for it, and what it is told.
 pub(crate) async fn start(
     tasks: &mut JoinSet<()>,
+    ready: Instant,
 ) -> (u16, String, mpsc::UnboundedReceiver<Value>) {
     let key = rcgen::KeyPair::generate().unwrap();
     let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
@@ -41,6 +43,11 @@ pub(crate) async fn start(
                     break body;
                 }
             };
+            if Instant::now() < ready {
+                let reply = b"HTTP/1.1 503 Service Unavailable\r\n\r\n";
+                stream.write_all(reply).await.unwrap();
+                continue;
+            }
             let reply = b"HTTP/1.1 204 No Content\r\n\r\n";
             stream.write_all(reply).await.unwrap();
             tell.send(body).unwrap();

@@ -41,6 +41,11 @@ impl Stage {
 
     /// The same with more arguments.
     pub(crate) fn with(arguments: &[&str]) -> Self {
+        Self::with_receiver(arguments, Duration::ZERO)
+    }
+
+    /// The same with a webhook whose receiver is of no use for so long.
+    pub(crate) fn with_receiver(arguments: &[&str], away: Duration) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -71,7 +76,7 @@ impl Stage {
         std::fs::write(file("kubeconfig"), kubeconfig(api)).unwrap();
         let (port, roots, webhook) = {
             let _in = runtime.enter();
-            runtime.block_on(receiver::start(&mut servers))
+            runtime.block_on(receiver::start(&mut servers, Instant::now() + away))
         };
         std::fs::write(file("roots.pem"), roots).unwrap();
         std::fs::write(file("url"), format!("https://localhost:{port}/s3cret\n")).unwrap();

@@ -198,3 +198,13 @@ fn the_number_of_series_is_constant_over_a_thousand_notices() {
     assert_eq!(before, after);
     assert!((page.value("detection_to_cordon_seconds_count") - 1001.0).abs() < 0.5);
 }
+
+#[test]
+fn what_may_become_of_pods_is_shown_before_it_does() {
+    let Page(registry, metrics) = Page::new();
+    let page = Page(registry, metrics.with_outcomes(["gone", "lost"]));
+    for outcome in ["gone", "lost"] {
+        let series = format!("pods_total{{outcome=\"{outcome}\"}}");
+        assert!(page.value(&series).abs() < f64::EPSILON);
+    }
+}

@@ -6,16 +6,17 @@
 //! | `event` | `notice`, `drain-finished` or `notice-ended` |
 //! | `time` | when, RFC 3339 |
 //! | `node` | the machine's name in its cluster |
+//! | `dry_run` | whether nothing is changed |
 //! | `text` | all of it in a line for a person |
 //! | `instance.id`, `.zone`, `.region`, `.life_cycle` | the machine; `null` where not known |
 //! | `notice.id`, `.kind`, `.action` | the notice; `null` where none is known |
 //! | `notice.deadline`, `notice.remaining_seconds` | when the machine goes, RFC 3339, and how long that is; `null` where no time is named |
 //! | `response` | of a `notice`: what is done about it |
-//! | `ended` | of a `notice-ended`: how |
+//! | `ended` | of a `notice-ended`: how; `expired`: it stands still, and is acted on no more |
 //! | `drain.outcome`, `.elapsed_seconds`, `.slack_seconds`, `.pods`, `.report` | of a `drain-finished` |
 
 use crate::drainer::DrainReport;
-use crate::notice::{Instance, LifeCycle, Notice, NoticeEnd, NoticeId};
+use crate::notice::{Instance, LifeCycle, Notice, NoticeId};
 use crate::policy::Response;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -31,6 +32,7 @@ pub struct Message {
 /// What a message is made from.
 pub(crate) struct Facts<'a> {
     pub(crate) node: &'a str,
+    pub(crate) dry_run: bool,
     pub(crate) instance: Option<&'a Instance>,
     pub(crate) notice: Option<&'a Notice>,
     pub(crate) at: Instant,
@@ -45,8 +47,8 @@ pub(crate) enum What<'a> {
     Notice(Response),
     /// A drain has ended.
     Drained(&'a DrainReport),
-    /// A notice stands no longer.
-    Ended(&'a NoticeId, NoticeEnd),
+    /// A notice stands no longer, or is acted on no more.
+    Ended(&'a NoticeId, &'static str),
 }
 
 impl What<'_> {
@@ -62,11 +64,16 @@ impl What<'_> {
 impl Message {
     pub(crate) fn new(facts: &Facts<'_>) -> Self {
         let event = facts.what.event();
+        let ended = match facts.what {
+            What::Ended(id, how) => Some((id.as_str(), how)),
+            _ => None,
+        };
         let json = json!({
             "version": 1,
             "event": event,
             "time": second(facts.wall),
             "node": facts.node,
+            "dry_run": facts.dry_run,
             "text": text(facts),
             "instance": {
                 "id": facts.instance.map(|i| &i.id),
@@ -75,7 +82,7 @@ impl Message {
                 "life_cycle": facts.instance.and_then(|i| i.life_cycle.as_ref()).map(LifeCycle::as_str),
             },
             "notice": {
-                "id": facts.notice.map(|n| n.id.as_str()),
+                "id": facts.notice.map(|n| n.id.as_str()).or(ended.map(|(id, _)| id)),
                 "kind": facts.notice.map(|n| n.kind.as_str()),
                 "action": facts.notice.map(|n| n.action.as_str()),
                 "deadline": facts.notice.and_then(|n| n.deadline).map(|d| second(d.wall())),
@@ -85,10 +92,7 @@ impl Message {
                 What::Notice(response) => Some(response.to_string()),
                 _ => None,
             },
-            "ended": match facts.what {
-                What::Ended(_, how) => Some(how.as_str()),
-                _ => None,
-            },
+            "ended": ended.map(|(_, how)| how),
             "drain": drain(facts.what),
         });
         Self { event, json }
@@ -113,6 +117,7 @@ impl Message {
         let node = "";
         let facts = Facts {
             node,
+            dry_run: false,
             instance,
             notice,
             at: now,
@@ -144,7 +149,8 @@ fn remaining(facts: &Facts<'_>) -> Option<u64> {
 
 /// All of it in a line.
 fn text(facts: &Facts<'_>) -> String {
-    let node = facts.node;
+    let dry = if facts.dry_run { " (dry run)" } else { "" };
+    let node = format_args!("{}{dry}", facts.node);
     match (facts.what, facts.notice) {
         (What::Notice(response), Some(notice)) => {
             let (kind, action) = (notice.kind, notice.action);

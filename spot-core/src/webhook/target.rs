@@ -11,6 +11,11 @@ pub enum TargetError {
     /// Not a URL that can be posted to.
     #[error("the webhook's URL is none that can be used; write https://HOST[:PORT]/PATH")]
     Url,
+    /// A user before the host, which is not sent.
+    #[error(
+        "the webhook's URL has a user in it; leave it out, and write a header `Authorization: Basic …`"
+    )]
+    User,
     /// A line that is no header.
     #[error("line {line} of the webhook's headers is no header; write NAME: VALUE")]
     Header {
@@ -37,12 +42,16 @@ impl Target {
     /// A target without headers of its own. `url` may have white space around it, as files do.
     ///
     /// # Errors
-    /// [`TargetError::Url`] for what is not `http` or `https` with a host.
+    /// [`TargetError::Url`] for what is not `http` or `https` with a host, [`TargetError::User`]
+    /// for one with a user, or a password, before the host.
     pub fn new(url: &str) -> Result<Self, TargetError> {
         let url: Uri = url.trim().parse().map_err(|_| TargetError::Url)?;
         let is_http = matches!(url.scheme_str(), Some("http" | "https"));
         if !is_http || url.host().is_none_or(str::is_empty) {
             return Err(TargetError::Url);
+        }
+        if url.authority().is_some_and(|a| a.as_str().contains('@')) {
+            return Err(TargetError::User);
         }
         Ok(Self {
             url,
@@ -95,6 +104,11 @@ mod tests {
         ] {
             let error = Target::new(url).unwrap_err();
             assert_eq!(error, TargetError::Url, "{url}");
+            assert!(!error.to_string().contains("secret"));
+        }
+        for url in ["https://me:secret@h/", "https://secret@h/"] {
+            let error = Target::new(url).unwrap_err();
+            assert_eq!(error, TargetError::User, "{url}");
             assert!(!error.to_string().contains("secret"));
         }
         let target = Target::new(" https://h/secret\n").unwrap();

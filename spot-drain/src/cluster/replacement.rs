@@ -54,10 +54,15 @@ pub(super) fn watch(namespace: &str, hashes: &[String], seconds: u32) -> Request
 
 /// The same change of any pod, as a dry run: what admission makes of it.
 pub(super) fn trial(pod: &PodFacts) -> Request<Vec<u8>> {
+    // A policy holds what is written to what is removed.
+    let detachment = Detachment {
+        hash: pod.labels.get(HASH_LABEL).cloned().unwrap_or_default(),
+        ..Detachment::default()
+    };
     let change = json!({ "metadata": {
         "uid": pod.uid,
         "labels": { HASH_LABEL: null },
-        "annotations": { DETACHED_ANNOTATION: json!(Detachment::default()).to_string() },
+        "annotations": { DETACHED_ANNOTATION: json!(detachment).to_string() },
     }});
     let path = format!("{}&dryRun=All", path(&pod.namespace, &pod.name));
     let body = change.to_string().into_bytes();

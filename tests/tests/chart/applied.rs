@@ -30,8 +30,11 @@ const SOON: Duration = Duration::from_secs(60);
 async fn pod_monitors(plane: &ControlPlane) -> Result<()> {
     let text = json!({"type": "string"});
     let texts = json!({"type": "object", "additionalProperties": text});
+    let relabeling = json!({"type": "object", "properties": {
+        "sourceLabels": {"type": "array", "items": text}, "targetLabel": text}});
     let endpoint = json!({"type": "object",
-        "properties": {"port": text, "path": text, "interval": text}});
+        "properties": {"port": text, "path": text, "interval": text,
+            "relabelings": {"type": "array", "items": relabeling}}});
     let spec = json!({"type": "object", "properties": {
         "selector": {"type": "object", "properties": {"matchLabels": texts}},
         "podMetricsEndpoints": {"type": "array", "items": endpoint},

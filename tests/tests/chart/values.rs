@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use spot_tests::{
-    Result,
+    Error, Result,
     deploy::{
         chart::{self, Render},
         readme,
@@ -23,6 +23,12 @@ const WRONG: &[(&str, &[&str])] = &[
         "handler.pollInterval=\"5 seconds\"",
         &["/handler/pollInterval"],
     ),
+    ("handler.pollInterval=\"99ms\"", &["/handler/pollInterval"]),
+    ("handler.pollInterval=\"61s\"", &["/handler/pollInterval"]),
+    ("handler.pollInterval=\"2m\"", &["/handler/pollInterval"]),
+    ("handler.taint=\"A/b:NoSchedule\"", &["/handler/taint"]),
+    ("handler.taint=\"a/b/c:NoSchedule\"", &["/handler/taint"]),
+    ("enabled=\"yes\"", &["/enabled", "boolean"]),
     ("handler.dryRun=\"yes\"", &["/handler/dryRun", "boolean"]),
     (
         "handler.pollIntervall=\"5s\"",
@@ -61,6 +67,20 @@ const WRONG: &[(&str, &[&str])] = &[
         &["terminationGracePeriodSeconds", "140"],
     ),
     ("webhook.headersKey=\"x\"", &["webhook.secretName"]),
+    ("webhook.template=\"{}\"", &["webhook.secretName"]),
+    (
+        "webhook.secretName=\"x\",extraEnv=[{\"name\": \"WEBHOOK_URL\", \"value\": \"x\"}]",
+        &["webhook.secretName", "extraEnv"],
+    ),
+    ("dnsPolicy=\"None\"", &["dnsConfig.nameservers"]),
+    (
+        "hostNetwork=true,podMonitor.create=true,handler.listen=\"127.0.0.1:9810\"",
+        &["handler.listen", "Prometheus"],
+    ),
+    (
+        "podMonitor.create=true,handler.listen=\"\"",
+        &["handler.listen", "Prometheus"],
+    ),
     (
         "handler.listen=\"127.0.0.1:9810\"",
         &["handler.listen", "hostNetwork"],
@@ -79,6 +99,128 @@ async fn a_wrong_value_is_refused_and_its_path_named() -> Result<()> {
             assert!(said.contains(word), "{value}: {word}: {said}");
         }
     }
+    Ok(())
+}
+
+/// Those that look as if they could be wrong.
+#[tokio::test]
+async fn what_the_binary_takes_is_taken() -> Result<()> {
+    for value in [
+        "handler.pollInterval=\"100ms\"",
+        "handler.pollInterval=\"1s500ms\"",
+        "handler.pollInterval=\"60s\"",
+        "handler.pollInterval=\"1m\"",
+        "handler.taint=\"example.com/A_b.c:NoSchedule\"",
+        "handler.taint=\"a:PreferNoSchedule\"",
+        "enabled=true",
+        "global={\"imageRegistry\": \"x\"}",
+        "dnsPolicy=\"None\",dnsConfig={\"nameservers\": [\"10.0.0.10\"]}",
+    ] {
+        let render = Render::of(chart::CURRENT).set(value);
+        render
+            .text()
+            .await
+            .map_err(|error| Error::Usage(format!("{value}: {error}")))?;
+    }
+    Ok(())
+}
+
+/// `null` leaves an option to the binary, and what follows from it to the binary's own default.
+#[tokio::test]
+async fn every_option_may_be_left_to_the_binary() -> Result<()> {
+    let values = std::fs::read_to_string(chart::dir().join("values.yaml")).unwrap();
+    let values: Value = serde_saphyr::from_str(&values).unwrap();
+    let options = values["handler"].as_object().unwrap();
+    assert!(options.len() >= 16, "{options:?}");
+    let all = Render::of(chart::CURRENT).objects().await?;
+    for name in options.keys() {
+        let render = Render::of(chart::CURRENT).set(&format!("handler.{name}=null"));
+        let objects = render.objects().await?;
+        let arguments = chart::arguments(&objects);
+        let kebab: String = name
+            .chars()
+            .flat_map(|c| {
+                c.is_uppercase()
+                    .then_some('-')
+                    .into_iter()
+                    .chain(c.to_lowercase())
+            })
+            .collect();
+        let flag = format!("--{kebab}");
+        let given = arguments
+            .iter()
+            .find(|argument| argument.starts_with(&flag));
+        assert_eq!(given, None, "{name}");
+        let policies = |objects: &[Value]| -> Vec<Value> {
+            let policies = objects.iter();
+            let policies = policies.filter(|o| o["kind"] == "ValidatingAdmissionPolicy");
+            policies.cloned().collect()
+        };
+        assert_eq!(policies(&objects), policies(&all), "{name}");
+    }
+    let render = Render::of(chart::CURRENT).set("handler.listen=null");
+    let container = container(&render.objects().await?);
+    assert!(container["ports"].is_null() && container["readinessProbe"].is_null());
+    Ok(())
+}
+
+fn pod(objects: &[Value]) -> Value {
+    let set = objects.iter().find(|object| object["kind"] == "DaemonSet");
+    set.unwrap()["spec"]["template"].clone()
+}
+
+fn container(objects: &[Value]) -> Value {
+    pod(objects)["spec"]["containers"][0].clone()
+}
+
+/// Helm merges maps: a label of ours stays until it is said that it goes.
+#[tokio::test]
+async fn a_label_of_the_nodes_is_left_out_by_null() -> Result<()> {
+    let selected = async |value: &str| -> Result<Value> {
+        let render = Render::of(chart::CURRENT).set(&format!("nodeSelector={value}"));
+        Ok(pod(&render.objects().await?)["spec"]["nodeSelector"].clone())
+    };
+    let both = selected(r#"{"pool": "spot"}"#).await?;
+    assert_eq!(both["lifecycle"], "Ec2Spot");
+    let one = selected(r#"{"pool": "spot", "lifecycle": null}"#).await?;
+    let expected = serde_json::json!({"kubernetes.io/os": "linux", "pool": "spot"});
+    assert_eq!(one, expected);
+    Ok(())
+}
+
+/// A template is read at the start: pods are replaced when it changes, and only then.
+#[tokio::test]
+async fn another_template_replaces_the_pods() -> Result<()> {
+    let rendered = async |template: &str| -> Result<Vec<Value>> {
+        // With the URL in a variable it needs no Secret.
+        let value = format!(
+            "webhook.template={template:?},extraEnv=[{{\"name\": \"WEBHOOK_URL\", \"value\": \"x\"}}]"
+        );
+        Render::of(chart::CURRENT).set(&value).objects().await
+    };
+    let (one, other) = (rendered("[1]").await?, rendered("[2]").await?);
+    assert_ne!(pod(&one), pod(&other));
+    assert_eq!(pod(&one), pod(&rendered("[1]").await?));
+    let arguments = chart::arguments(&one).join(" ");
+    assert!(arguments.contains("--webhook-template="), "{arguments}");
+    assert!(!arguments.contains("--webhook-url-file"), "{arguments}");
+    let mounts = &container(&one)["volumeMounts"];
+    assert_eq!(mounts[0]["name"], "webhook-template");
+    assert!(mounts[1].is_null());
+    let none = pod(&Render::of(chart::CURRENT).objects().await?);
+    assert!(none["metadata"]["annotations"].is_null());
+    Ok(())
+}
+
+/// By the PodMonitor an alert knows the node.
+#[tokio::test]
+async fn a_pod_monitor_names_the_node() -> Result<()> {
+    let render = Render::of(chart::CURRENT).set("podMonitor.create=true");
+    let objects = render.objects().await?;
+    let monitor = objects.iter().find(|o| o["kind"] == "PodMonitor").unwrap();
+    let label = &monitor["spec"]["podMetricsEndpoints"][0]["relabelings"][0];
+    assert_eq!(label["sourceLabels"][0], "__meta_kubernetes_pod_node_name");
+    assert_eq!(label["targetLabel"], "node");
     Ok(())
 }
 
@@ -127,6 +269,7 @@ fn every_value_of_the_schema_is_in_the_readme() {
     // Helm's own, and what probes have besides.
     let besides = |path: &String| {
         path == "global"
+            || path == "enabled"
             || path.ends_with("initialDelaySeconds")
             || path.ends_with("successThreshold")
     };

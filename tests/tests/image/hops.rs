@@ -1,9 +1,10 @@
 //! Where packets of the metadata service may make one hop only, and a pod is two away.
 
-use std::{path::Path, time::Duration};
+use std::{ffi::OsStr, path::Path, time::Duration};
 
 use spot_tests::{
     Result,
+    image::Image,
     process::{Process, Spec},
     python::Python,
     scratch::Scratch,
@@ -14,10 +15,16 @@ use spot_tests::{
 const A_WHILE: Duration = Duration::from_secs(60);
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/image/hops.sh");
 
-/// Runs the image in a pod's network, a router away from a metadata service whose answers may
-/// make so many hops, until its log says something; the log.
-async fn says(hops: u8, words: &str) -> Result<String> {
-    let image = super::shipped().await?;
+/// Runs an image in a pod's network, a router away from a metadata service whose answers may
+/// make so many hops, until its log says something; the log. `more` for the script, and for the
+/// environment.
+pub(crate) async fn says(
+    image: &Image,
+    hops: u8,
+    more: &[&OsStr],
+    env: &[(&str, &str)],
+    words: &str,
+) -> Result<String> {
     // Nobody is there: what is asked here is what it says of the metadata service.
     let kubeconfig = "{apiVersion: v1, kind: Config, current-context: none, \
         clusters: [{name: none, cluster: {server: 'http://127.0.0.1:1'}}], \
@@ -32,7 +39,11 @@ async fn says(hops: u8, words: &str) -> Result<String> {
         .arg(SCRIPT)
         .arg(image.root())
         .arg(hops.to_string())
-        .arg(python.program("python"));
+        .arg(python.program("python"))
+        .args(more);
+    let spec = env
+        .iter()
+        .fold(spec, |spec, (key, value)| spec.env(key, value));
     let process = Process::start(&spec)?;
     let log = wait_until(words, A_WHILE, async || {
         let log = process.log();
@@ -50,7 +61,7 @@ async fn says(hops: u8, words: &str) -> Result<String> {
 #[tokio::test]
 async fn one_hop_is_too_few_and_the_error_names_what_to_set() -> Result<()> {
     let words = "http-put-response-hop-limit to 2 or use hostNetwork";
-    let log = says(1, words).await?;
+    let log = says(&super::shipped().await?, 1, &[], &[], words).await?;
     assert!(log.contains(words), "{log}");
     assert!(!log.contains("notices can be heard"), "{log}");
     Ok(())
@@ -58,7 +69,14 @@ async fn one_hop_is_too_few_and_the_error_names_what_to_set() -> Result<()> {
 
 #[tokio::test]
 async fn two_hops_are_enough() -> Result<()> {
-    let log = says(2, "notices can be heard").await?;
+    let log = says(
+        &super::shipped().await?,
+        2,
+        &[],
+        &[],
+        "notices can be heard",
+    )
+    .await?;
     assert!(log.contains("notices can be heard"), "{log}");
     assert!(!log.contains("hop-limit"), "{log}");
     Ok(())

@@ -5,6 +5,7 @@
 mod alone;
 mod content;
 mod hops;
+mod names;
 
 use std::path::Path;
 

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod deletes;
 mod drains;
 mod misuses;
 mod proofs;

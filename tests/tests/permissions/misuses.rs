@@ -129,8 +129,19 @@ fn event(scene: &Scene, host: &str, about: &str, name: &str) -> Value {
         "metadata": {"namespace": "default", "name": name},
         "involvedObject": {"apiVersion": "v1", "kind": "Node", "name": about, "uid": about},
         "source": {"component": NAME, "host": host},
+        "reportingComponent": NAME, "reportingInstance": host,
         "reason": "SpotInterruption", "message": scene.ours, "type": "Normal", "count": 1,
     })
+}
+
+/// An event as the handler writes it, but for one thing; `None`: in every way.
+pub(crate) fn changed_event(scene: &Scene, name: &str, change: Option<(&str, Value)>) -> Misuse {
+    let mut event = event(scene, scene.ours, scene.ours, name);
+    if let Some((field, value)) = change {
+        let (parent, field) = field.rsplit_once('/').unwrap();
+        event.pointer_mut(parent).unwrap()[field] = value;
+    }
+    Misuse::create("tells", "/api/v1/namespaces/default/events", event)
 }
 
 /// Nodes: other ones, and what is not ours on our own.
@@ -220,8 +231,17 @@ fn changes(scene: &Scene) -> Vec<Misuse> {
             format!("{ours}/status"),
             json!({"status": {"capacity": {"cpu": "1000"}}}),
         ),
+        Misuse::merge(
+            "remembers a cordon that there is not, to take back one that is to come",
+            &ours,
+            json!({"metadata": {"annotations": {"spot-interrupt-handler/memory": CORDONED}}}),
+        )
+        .by("the handler remembers a cordon only where it made it and it stands"),
     ]
 }
+
+/// A memory that says that the cordon is ours.
+pub(crate) const CORDONED: &str = r#"{"v":1,"cordoned":true}"#;
 
 /// Nodes as a whole: made, deleted, listed.
 fn whole(scene: &Scene) -> Vec<Misuse> {
@@ -369,7 +389,28 @@ pub(crate) fn changes_of_pods(scene: &Scene) -> Vec<Misuse> {
     let rest = "of a pod the handler changes a label and an annotation, and nothing else";
     let metadata = |field: &str, value: Value| json!({"metadata": {field: value}});
     let unhashed = json!([{"op": "remove", "path": "/metadata/labels/pod-template-hash"}]);
+    let hash = "the handler removes pod-template-hash, and puts back only what it removed";
+    let written = "the handler writes on a pod only which pod-template-hash it removed";
+    let of_another = json!({"spot-interrupt-handler/detached": r#"{"hash":"another"}"#});
     vec![
+        Misuse::merge(
+            "has another ReplicaSet select our pod",
+            &ours,
+            metadata("labels", json!({"pod-template-hash": "another"})),
+        )
+        .by(hash),
+        Misuse::merge(
+            "says that our pod was another's",
+            &ours,
+            metadata("annotations", of_another.clone()),
+        )
+        .by(written),
+        Misuse::merge(
+            "detaches our pod and says that it was another's",
+            &ours,
+            json!({"metadata": {"labels": {"pod-template-hash": null}, "annotations": of_another}}),
+        )
+        .by(written),
         Misuse::json_patch("detaches another node's pod", &other, unhashed).by(own),
         Misuse::merge(
             "says that another node's pod is detached",
@@ -496,6 +537,7 @@ pub(crate) fn of_the_rest(scene: &Scene) -> Vec<Misuse> {
     let ours = pod(scene.namespace, scene.our_pod);
     let namespaced = |api: &str, what: &str| format!("{api}/namespaces/{}/{what}", scene.namespace);
     let events = "the handler's events are its own";
+    let about = "the handler's events are about its own node";
     vec![
         Misuse::get("reads a pod", &ours),
         Misuse::delete("deletes a pod", &ours),
@@ -541,7 +583,7 @@ pub(crate) fn of_the_rest(scene: &Scene) -> Vec<Misuse> {
             "/api/v1/namespaces/default/events",
             event(scene, scene.ours, scene.other, "about-another"),
         )
-        .by(events),
+        .by(about),
         Misuse::create(
             "tells in another node's name",
             "/api/v1/namespaces/default/events",
@@ -552,9 +594,62 @@ pub(crate) fn of_the_rest(scene: &Scene) -> Vec<Misuse> {
             "rewrites another's event",
             format!("/api/v1/namespaces/default/events/{}", scene.other),
             json!({"source": {"component": NAME, "host": scene.ours},
+                "reportingComponent": NAME, "reportingInstance": scene.ours,
                 "involvedObject": {"name": scene.ours}}),
         )
         .by("the handler changes only its own events"),
         Misuse::get("reads events", "/api/v1/events"),
     ]
+}
+
+/// Events that are the handler's but for one thing.
+pub(crate) fn events(scene: &Scene) -> Vec<Misuse> {
+    let theirs = "the handler's events are its own";
+    let about = "the handler's events are about its own node, pods and ReplicaSets";
+    let held = "the handler's events have no finalizers, no owners and no related objects";
+    let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x"}]);
+    let changes: [(_, _, Value, _); 7] = [
+        (
+            "keeps a namespace from being deleted by an event",
+            "/metadata/finalizers",
+            json!(["example.com/x"]),
+            held,
+        ),
+        (
+            "has an event deleted with something",
+            "/metadata/ownerReferences",
+            owner,
+            held,
+        ),
+        (
+            "tells of what is related",
+            "/related",
+            json!({"apiVersion": "v1", "kind": "Node", "name": scene.other}),
+            held,
+        ),
+        (
+            "tells as another program",
+            "/reportingComponent",
+            "kubelet".into(),
+            theirs,
+        ),
+        (
+            "tells as another instance",
+            "/reportingInstance",
+            scene.other.into(),
+            theirs,
+        ),
+        (
+            "tells of a workload",
+            "/involvedObject/kind",
+            "Deployment".into(),
+            about,
+        ),
+        ("tells of nothing", "/involvedObject/kind", "".into(), about),
+    ];
+    let misuse = |(what, field, value, refused)| Misuse {
+        what,
+        ..changed_event(scene, "changed", Some((field, value))).by(refused)
+    };
+    changes.into_iter().map(misuse).collect()
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use http::Request;
 use http_body_util::BodyExt as _;
+use k8s_openapi::api::core::v1::Pod;
 use kube::{Client, client::Body};
 use serde_json::{Value, json};
 use spot_tests::{
@@ -87,7 +88,7 @@ impl Theft {
             .request_text(create)
             .await
             .context("an event")?;
-        let name = |pods: &[k8s_openapi::api::core::v1::Pod]| pods[0].metadata.name.clone();
+        let name = |pods: &[Pod]| pods[0].metadata.name.clone();
         let pods = [name(&here).unwrap(), name(&there).unwrap()];
         let agent = installed.agent(&ours).await?;
         let theft = Self {
@@ -115,7 +116,12 @@ impl Theft {
     async fn policies_hold(&self, of_pods: bool) -> Result<()> {
         let client = self.agent.client()?;
         let scene = self.scene();
-        let mut all = [misuses::of_nodes(&scene), misuses::of_the_rest(&scene)].concat();
+        let mut all = [
+            misuses::of_nodes(&scene),
+            misuses::of_the_rest(&scene),
+            misuses::events(&scene),
+        ]
+        .concat();
         if of_pods {
             all.extend(misuses::changes_of_pods(&scene));
         }
@@ -166,17 +172,79 @@ async fn a_stolen_token_does_nothing_beyond_its_node() -> Result<()> {
         misuses::of_pods(&scene),
         misuses::beside_pods(&scene),
         misuses::of_the_rest(&scene),
+        misuses::events(&scene),
         changes_without_the_right(&scene),
     ]
     .concat();
-    assert!(all.len() >= 65, "{}", all.len());
+    assert!(all.len() >= 75, "{}", all.len());
     let through = theft.try_all(&all).await?;
     assert!(through.is_empty(), "{through:#?}");
+    // But for what is changed in them, those of events are as the handler's own.
+    let own = misuses::changed_event(&scene, scene.ours, None);
+    assert_eq!(answer(&theft.agent.client()?, &own).await?.0, 201);
     // What is left to it: nothing of the other node has changed.
     let other = theft.cluster.node(scene.other).await?;
     assert_eq!(other.spec.unwrap().unschedulable, None);
     assert_eq!(theft.cluster.pods_on(scene.ours).await?.len(), 1);
     assert_eq!(theft.cluster.pods_on(scene.other).await?.len(), 1);
+    theft.cluster.delete().await
+}
+
+/// What the token may do to its node one request after the other, where it may do the first.
+#[tokio::test]
+async fn what_an_admin_has_cordoned_stays_cordoned() -> Result<()> {
+    let installed = Installed::shared(Manifests::Current).await?;
+    let theft = Theft::from(installed).await?;
+    let (scene, cluster) = (theft.scene(), &theft.cluster);
+    let client = theft.agent.client()?;
+    let uncordons = "the handler uncordons a node only where it remembers that it cordoned it";
+    let remembers = "the handler remembers a cordon only where it made it and it stands";
+    let change = |cordoned: Value, memory: Option<Value>| {
+        let mut body = json!({"spec": {"unschedulable": cordoned}});
+        if let Some(memory) = memory {
+            body["metadata"]["annotations"] = json!({"spot-interrupt-handler/memory": memory});
+        }
+        let template = misuses::of_nodes(&scene).remove(0);
+        let path = format!("/api/v1/nodes/{}", scene.ours);
+        Misuse {
+            path,
+            body,
+            ..template
+        }
+    };
+    let ours = || Some(Value::from(misuses::CORDONED));
+    let refused = async |change: Misuse, words: &str| {
+        let (status, said) = answer(&client, &change).await.unwrap();
+        let refused = matches!(status, 403 | 422) && said.contains(words);
+        assert!(refused, "{}: {status} {said}", change.body);
+    };
+    let allowed = async |change: Misuse| {
+        let (status, said) = answer(&client, &change).await.unwrap();
+        assert_eq!(status, 200, "{}: {said}", change.body);
+    };
+
+    // An administrator's cordon, and it cannot be made our own.
+    cluster.cordon(scene.ours, true).await?;
+    refused(change(Value::Null, None), uncordons).await;
+    refused(change(false.into(), None), uncordons).await;
+    refused(change(Value::Null, ours()), uncordons).await;
+    refused(change(true.into(), ours()), remembers).await;
+    // As the handler writes it where somebody else has cordoned.
+    let theirs = Some(misuses::CORDONED.replace("true", "false").into());
+    allowed(change(true.into(), theirs)).await;
+    refused(change(Value::Null, Some(Value::Null)), uncordons).await;
+    cluster.cordon(scene.ours, false).await?;
+
+    // Our own: written down anew, and taken back; but no memory of it stays without it.
+    allowed(change(true.into(), ours())).await;
+    let again = Some(
+        misuses::CORDONED
+            .replace("\"v\":1", "\"v\":1,\"x\":2")
+            .into(),
+    );
+    allowed(change(true.into(), again)).await;
+    refused(change(Value::Null, None), remembers).await;
+    allowed(change(Value::Null, Some(Value::Null))).await;
     theft.cluster.delete().await
 }
 
@@ -190,6 +258,7 @@ async fn on_older_servers_it_reads_all_pods_and_evicts_any_and_does_no_more() ->
         misuses::of_nodes(&scene),
         misuses::beside_pods(&scene),
         misuses::of_the_rest(&scene),
+        misuses::events(&scene),
         changes_without_the_right(&scene),
     ]
     .concat();
@@ -232,6 +301,7 @@ async fn with_make_before_break_it_changes_two_words_of_its_own_nodes_pods() -> 
             misuses::changes_of_pods(&scene),
             misuses::beside_pods(&scene),
             misuses::of_the_rest(&scene),
+            misuses::events(&scene),
         ]
         .concat();
         if manifests == Manifests::Current {
@@ -240,8 +310,35 @@ async fn with_make_before_break_it_changes_two_words_of_its_own_nodes_pods() -> 
         }
         let through = theft.try_all(&all).await?;
         assert!(through.is_empty(), "{through:#?}");
+        gives_back_what_it_removed(&theft).await?;
         theft.cluster.delete().await?;
     }
+    Ok(())
+}
+
+/// A pod that was detached is put back under its own ReplicaSet, and no other.
+async fn gives_back_what_it_removed(theft: &Theft) -> Result<()> {
+    let scene = theft.scene();
+    let client = theft.agent.client()?;
+    let pod: Pod = theft.cluster.api().get(scene.our_pod).await.unwrap();
+    let hash = &pod.metadata.labels.unwrap()["pod-template-hash"];
+    let template = misuses::changes_of_pods(&scene).remove(0);
+    let change = |label: Option<&str>, annotation: Option<String>| Misuse {
+        body: json!({"metadata": {
+            "labels": {"pod-template-hash": label},
+            "annotations": {"spot-interrupt-handler/detached": annotation},
+        }}),
+        ..template.clone()
+    };
+    let written = json!({"hash": hash, "replicaSet": "web"}).to_string();
+    let detach = change(None, Some(written));
+    assert_eq!(answer(&client, &detach).await?.0, 200);
+    let (status, said) = answer(&client, &change(Some("another"), None)).await?;
+    assert!(
+        status == 422 && said.contains("puts back only what it removed"),
+        "{status} {said}"
+    );
+    assert_eq!(answer(&client, &change(Some(hash), None)).await?.0, 200);
     Ok(())
 }
 

@@ -23,7 +23,8 @@ fn node() -> Value {
 
 fn pods(annotations: &Value) -> Answer {
     let pod = json!({"kind": "PartialObjectMetadata", "metadata":
-        {"namespace": "shop", "name": "web", "uid": "u", "annotations": annotations}});
+        {"namespace": "shop", "name": "web", "uid": "u", "annotations": annotations,
+        "labels": {"pod-template-hash": "abc"}}});
     says(
         200,
         &json!({"kind": "PartialObjectMetadataList", "metadata": {"resourceVersion": "7"}, "items": [pod]}),
@@ -530,6 +531,12 @@ async fn where_replacements_are_made_first_each_right_is_asked_about_and_the_pat
     let annotations = metadata["annotations"].as_object().unwrap();
     let keys: Vec<&String> = annotations.keys().collect();
     assert_eq!(keys, ["spot-interrupt-handler/detached"]);
+    // As a policy wants it: what is written begins with what is removed.
+    let written = annotations["spot-interrupt-handler/detached"].as_str();
+    assert!(
+        written.unwrap().starts_with(r#"{"hash":"abc""#),
+        "{written:?}"
+    );
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ enum Command {
     /// List the pods on spot nodes
     Pods(pods::PodsArgs),
     /// Say for every spot node whether a notice would be enough, and what would keep it from being
-    #[command(after_long_help = check::AFTER_HELP)]
+    #[command(after_long_help = check::after_help())]
     Check(check::Args),
 }
 

@@ -191,6 +191,25 @@ Not considered: affinity, topology spread, host ports, priorities and the zones 
 }
 
 #[test]
+fn verdicts_are_of_the_findings_that_are_shown() {
+    let node = |args: &[&str]| {
+        let (text, _) = said(&[&["check", "spot-1"], args].concat());
+        let line = text.lines().nth(1).unwrap_or_default();
+        let words = line.split_whitespace().map(str::to_owned);
+        words.collect::<Vec<_>>()
+    };
+    assert_eq!(node(&[]), ["spot-1", "no", "2", "2", "1", "0"]);
+    let shop = node(&["-n", "shop"]);
+    assert_eq!(shop, ["spot-1", "no", "2", "1", "0", "0"]);
+    let ignored = node(&["-n", "shop", "--ignore", "budget-closed"]);
+    assert_eq!(ignored, ["spot-1", "yes", "2", "0", "0", "0"]);
+    let both = ["--ignore", "budget-closed", "--ignore", "grace"];
+    assert_eq!(node(&both), ["spot-1", "yes", "2", "0", "1", "0"]);
+    let (json, code) = json_of(&[&["check", "spot-1"][..], &both].concat());
+    assert_eq!((&json["nodes"][0]["enough"], code), (&json!("yes"), 1));
+}
+
+#[test]
 fn the_exit_code_tells_findings_from_none_and_from_what_could_not_be_done() {
     let code = |args: &[&str]| said(&[&["check"], args].concat()).1;
     assert_eq!(code(&["spot-2"]), 0);
@@ -220,6 +239,7 @@ fn the_exit_code_tells_findings_from_none_and_from_what_could_not_be_done() {
     for args in [
         &["check", "--notice", "soon"][..],
         &["nodes", "--spot-label", "spot"],
+        &["check", "--ignore", "emptydir"],
     ] {
         let (text, code) = said(args);
         assert!(
@@ -228,6 +248,11 @@ fn the_exit_code_tells_findings_from_none_and_from_what_could_not_be_done() {
         );
         assert_eq!(code, 64);
     }
+    let (text, _) = said(&["check", "--ignore", "emptydir"]);
+    assert!(
+        text.contains("emptydir") && text.contains(" empty-dir, "),
+        "{text}"
+    );
 }
 
 #[test]

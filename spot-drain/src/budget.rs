@@ -51,6 +51,12 @@ impl BudgetFacts {
                 .is_some_and(|s| s.matches(&pod.labels))
     }
 
+    /// A label that every pod has over which it stands; `None` where its selector names none.
+    pub(crate) fn label(&self) -> Option<(String, String)> {
+        let selector = LabelSelector::from(self.selector.clone()?);
+        selector.match_labels?.into_iter().next()
+    }
+
     /// Whether the API server lets `pod` go however many disruptions are allowed: it has not
     /// started, or it is not ready and the budget's `unhealthyPodEvictionPolicy` says so
     /// (`IfHealthyBudget` where it says nothing; Kubernetes, "Unhealthy Pod Eviction Policy").

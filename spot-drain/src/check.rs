@@ -24,8 +24,10 @@
 //! ```
 
 mod finding;
+mod kind;
 mod label;
 mod node;
+mod over;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,8 +46,10 @@ use crate::reply::Reply;
 use crate::window::Window;
 
 pub use finding::{Finding, Reason, Severity};
+pub use kind::{ReasonKind, ReasonKindError};
 pub use label::{SpotLabel, SpotLabelError};
 use node::Replicas;
+use over::Over;
 
 /// What a check leaves out when it looks for room elsewhere, and when it looks at nodes.
 pub const NOT_CONSIDERED: &str = "affinity, topology spread, host ports, priorities and the zones \
@@ -201,6 +205,20 @@ impl Check {
     pub fn at_least(&self, severity: Severity) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(move |f| f.severity >= severity)
     }
+
+    /// Leaves out findings that are not to be kept. Verdicts are then of those that are: a node's
+    /// notice is enough as far as they say.
+    pub fn retain(&mut self, keep: impl FnMut(&Finding) -> bool) {
+        self.findings.retain(keep);
+        let mut by_node: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
+        for finding in &self.findings {
+            by_node.entry(&finding.node).or_default().push(finding);
+        }
+        for node in &mut self.nodes {
+            let of_it = by_node.get(node.name.as_str()).map_or(&[][..], |f| &f[..]);
+            node.enough = verdict(of_it.iter().copied(), &self.unknown);
+        }
+    }
 }
 
 /// Checks the spot nodes of a cluster for a notice that comes at `now`. Any moment does.
@@ -210,6 +228,7 @@ impl Check {
 /// [`Reason::MadeFirst`] instead. Of the others [`Reason::NotMadeFirst`] says why.
 pub fn check(survey: &Survey, settings: &CheckSettings, now: Instant) -> Check {
     let window = Window::new(now, now + settings.notice);
+    let over = Over::of(&survey.budgets);
     let replicas = Replicas::of(survey);
     let holds = |pod: &&SurveyedPod| pod.facts.phase != Phase::Completed;
     let bound = survey.pods.iter().filter(holds);
@@ -230,6 +249,7 @@ pub fn check(survey: &Survey, settings: &CheckSettings, now: Instant) -> Check {
             survey,
             settings,
             window,
+            over: &over,
             replicas: &replicas,
         };
         let (evicted, found) = at.check(pods, &room);
@@ -292,14 +312,18 @@ fn unknown(survey: &Survey, make_before_break: MakeBeforeBreak) -> Vec<String> {
     all.chain(deployments).collect()
 }
 
-fn verdict(found: &[Finding], unknown: &[String]) -> Verdict {
-    let untried = |f: &Finding| matches!(f.reason, Reason::Untried { .. });
-    if found.iter().any(|f| f.severity == Severity::Problem) {
-        Verdict::No
-    } else if !unknown.is_empty() || found.iter().any(untried) {
-        Verdict::Unknown
-    } else {
+fn verdict<'a>(found: impl IntoIterator<Item = &'a Finding>, unknown: &[String]) -> Verdict {
+    let mut known = unknown.is_empty();
+    for finding in found {
+        if finding.severity == Severity::Problem {
+            return Verdict::No;
+        }
+        known &= !matches!(finding.reason, Reason::Untried { .. });
+    }
+    if known {
         Verdict::Yes
+    } else {
+        Verdict::Unknown
     }
 }
 

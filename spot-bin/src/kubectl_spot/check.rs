@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use clap::ValueEnum;
 use serde_json::json;
 use spot_drain::args::{CheckArgs, ClusterArgs};
-use spot_drain::check::{Check, CheckSettings, NOT_CONSIDERED, Severity, check, evictions};
+use spot_drain::check::{
+    Check, CheckSettings, NOT_CONSIDERED, ReasonKind, Severity, check, evictions,
+};
 use spot_drain::cluster::Cluster;
 use spot_drain::replacement::MakeBeforeBreak;
 use tokio::time::Instant;
@@ -15,17 +17,23 @@ use super::unread;
 use crate::exit::Exit;
 
 /// What follows the options in `--help`.
-pub(crate) const AFTER_HELP: &str = "\
+pub(crate) fn after_help() -> String {
+    format!(
+        "\
 Each spot node is looked at as if it alone were taken away now. Problems: the notice would not be
-enough. Warnings: something would be lost or missed. Notes: worth knowing. Affinity, topology
-spread, host ports, priorities and the zones of volumes are not considered.
+enough. Warnings: something would be lost or missed. Notes: worth knowing. With --namespace or
+--ignore the verdicts are of the findings that are left.
+
+Not considered: {NOT_CONSIDERED}.
 
 Exit codes:
   0   nothing found that is as grave as --fail-on says
   1   findings, or budgets or DaemonSets that could not be read
   64  unusable arguments or configuration
   69  the cluster could not be read, or has no such spot node
-  70  a bug";
+  70  a bug"
+    )
+}
 
 /// There are findings.
 const FOUND: u8 = 1;
@@ -53,7 +61,7 @@ pub(crate) struct Args {
 
     /// Leave out findings of this reason, such as empty-dir (repeatable)
     #[arg(long, value_name = "REASON")]
-    ignore: Vec<String>,
+    ignore: Vec<ReasonKind>,
 
     #[command(flatten)]
     output: OutputArgs,
@@ -92,11 +100,8 @@ pub(crate) async fn run(cluster: &Cluster, of: &ClusterArgs, args: &Args) -> Res
     }
     let mut found = check(&survey, &settings, now);
     are_there(&found, &settings)?;
-    found.findings.retain(|finding| {
-        let ignored = args
-            .ignore
-            .iter()
-            .any(|reason| reason == finding.reason.as_str());
+    found.retain(|finding| {
+        let ignored = args.ignore.contains(&finding.reason.kind());
         let namespace = args.namespace.as_ref();
         !ignored && namespace.is_none_or(|namespace| *namespace == finding.namespace)
     });

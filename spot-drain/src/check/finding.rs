@@ -4,6 +4,7 @@ use std::cmp::{Ordering, Reverse};
 
 use serde::{Serialize, Serializer};
 
+use super::ReasonKind;
 use crate::classify::Warning;
 use crate::plan::BudgetPolicy;
 
@@ -87,7 +88,8 @@ pub enum Reason {
         /// The server's words.
         words: String,
     },
-    /// Other nodes have room for it, but not for all pods of its node together.
+    /// Other nodes have room for it, but maybe not for all pods of its node together: placed one
+    /// after the other, the biggest first, it was left over.
     Crowded,
     /// Its budget lets the node's pods go only a few at a time.
     BudgetSlow {
@@ -156,32 +158,37 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Its kind, by which findings are chosen.
+    pub fn kind(&self) -> ReasonKind {
+        match self {
+            Self::BudgetClosed { .. } => ReasonKind::BudgetClosed,
+            Self::TwoBudgets { .. } => ReasonKind::TwoBudgets,
+            Self::Grace { .. } => ReasonKind::Grace,
+            Self::NoRoom { .. } => ReasonKind::NoRoom,
+            Self::Denied { .. } => ReasonKind::Denied,
+            Self::Crowded => ReasonKind::Crowded,
+            Self::BudgetSlow { .. } => ReasonKind::BudgetSlow,
+            Self::SoleReplica { .. } => ReasonKind::SoleReplica,
+            Self::MadeFirst => ReasonKind::MadeFirst,
+            Self::NotMadeFirst { .. } => ReasonKind::NotMadeFirst,
+            Self::Unmanaged => ReasonKind::Unmanaged,
+            Self::Orphan => ReasonKind::Orphan,
+            Self::EmptyDir => ReasonKind::EmptyDir,
+            Self::Annotation => ReasonKind::Annotation,
+            Self::OptedOut => ReasonKind::OptedOut,
+            Self::Untried { .. } => ReasonKind::Untried,
+            Self::BudgetStale { .. } => ReasonKind::BudgetStale,
+            Self::LeftAlone { .. } => ReasonKind::LeftAlone,
+            Self::Awaited => ReasonKind::Awaited,
+            Self::Waits { .. } => ReasonKind::Waits,
+            Self::Last { .. } => ReasonKind::Last,
+            Self::Volumes => ReasonKind::Volumes,
+        }
+    }
+
     /// The name in tables.
     pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::BudgetClosed { .. } => "budget-closed",
-            Self::TwoBudgets { .. } => "two-budgets",
-            Self::Grace { .. } => "grace",
-            Self::NoRoom { .. } => "no-room",
-            Self::Denied { .. } => "denied",
-            Self::Crowded => "crowded",
-            Self::BudgetSlow { .. } => "budget-slow",
-            Self::SoleReplica { .. } => "sole-replica",
-            Self::MadeFirst => "made-first",
-            Self::NotMadeFirst { .. } => "not-made-first",
-            Self::Unmanaged => "unmanaged",
-            Self::Orphan => "orphan",
-            Self::EmptyDir => "empty-dir",
-            Self::Annotation => "annotation",
-            Self::OptedOut => "opted-out",
-            Self::Untried { .. } => "untried",
-            Self::BudgetStale { .. } => "budget-stale",
-            Self::LeftAlone { .. } => "left-alone",
-            Self::Awaited => "awaited",
-            Self::Waits { .. } => "waits",
-            Self::Last { .. } => "last",
-            Self::Volumes => "volumes",
-        }
+        self.kind().as_str()
     }
 
     /// How grave it is, where pods that a budget holds are treated so.

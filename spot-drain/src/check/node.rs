@@ -5,18 +5,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::over::Over;
 use super::{CheckSettings, Finding, Reason, Survey, SurveyedPod};
-use crate::budget::{BudgetFacts, Budgets};
 use crate::classify::{Class, Skip, warnings};
 use crate::facts::{Phase, PodFacts};
 use crate::placement::Room;
-use crate::replacement::{DeploymentFacts, Deployments, Obstacle, worth_until};
+use crate::replacement::{DeploymentFacts, Deployments, HASH_LABEL, Obstacle, worth_until};
 use crate::reply::Reply;
 use crate::rules::Turn;
 use crate::window::Window;
-
-/// The label by which a Deployment tells its `ReplicaSets` apart; their names end in it.
-const HASH: &str = "pod-template-hash";
 
 /// A workload: its namespace, kind and name.
 type Workload<'a> = (&'a str, &'a str, &'a str);
@@ -51,7 +48,9 @@ fn workload(pod: &PodFacts) -> Option<Workload<'_>> {
     if matches!(owner.kind.as_str(), "Job" | "DaemonSet") {
         return None;
     }
-    let hash = pod.labels.get(HASH).filter(|_| owner.kind == "ReplicaSet");
+    // The name of a Deployment's ReplicaSet ends in its hash.
+    let of_set = owner.kind == "ReplicaSet";
+    let hash = pod.labels.get(HASH_LABEL).filter(|_| of_set);
     let deployment = hash
         .and_then(|hash| owner.name.strip_suffix(hash.as_str()))
         .and_then(|name| name.strip_suffix('-'));
@@ -67,6 +66,7 @@ pub(super) struct Node<'a> {
     pub(super) survey: &'a Survey,
     pub(super) settings: &'a CheckSettings,
     pub(super) window: Window,
+    pub(super) over: &'a Over<'a>,
     pub(super) replicas: &'a Replicas<'a>,
 }
 
@@ -204,13 +204,13 @@ impl<'a> Node<'a> {
     /// wants.
     fn opens(&self, pod: &PodFacts, held: &Reason) -> bool {
         matches!(held, Reason::BudgetClosed { .. })
-            && matches!(self.budgets_over(pod)[..], [budget] if budget.healthy)
+            && matches!(self.over.pod(pod)[..], [budget] if budget.healthy)
     }
 
     /// What keeps a pod from being evicted: the API server's own answer where there is one, else
     /// what its budgets were seen to allow.
     fn hold(&self, pod: &PodFacts) -> Option<Reason> {
-        let over = self.budgets_over(pod);
+        let over = self.over.pod(pod);
         let names = || over.iter().map(|b| b.name.clone()).collect();
         let first = over.first().map(|b| b.name.clone());
         let untried = |what: &str| Some(Reason::Untried { what: what.into() });
@@ -256,20 +256,13 @@ impl<'a> Node<'a> {
         }
     }
 
-    fn budgets_over(&self, pod: &PodFacts) -> Vec<&'a BudgetFacts> {
-        match &self.survey.budgets {
-            Budgets::Known(budgets) => budgets.iter().filter(|b| b.covers(pod)).collect(),
-            Budgets::Unknown | Budgets::Unavailable(_) => Vec::new(),
-        }
-    }
-
     /// Budgets that let the node's pods go, but too slowly. How long replacements take to be ready
     /// is not known; that each pod may take its whole grace is.
     fn budgets(&self, evicted: &[(&SurveyedPod, Turn)], found: &mut Vec<Finding>) {
         let mut under: BTreeMap<(&str, &str), (u32, usize, Duration)> = BTreeMap::new();
         for (pod, _) in evicted {
             let pod = &pod.facts;
-            if let [budget] = self.budgets_over(pod)[..]
+            if let [budget] = self.over.pod(pod)[..]
                 && let Some(allowed @ 1..) = budget.allowed
                 && !budget.exempts(pod)
                 && self.made_first(pod) != Some(Reason::MadeFirst)
@@ -322,7 +315,7 @@ impl<'a> Node<'a> {
 }
 
 /// The pods that find no room when all are placed one after the other, those that request most of
-/// a resource first.
+/// a resource first. Another order may place more of them: what is left over here may fit.
 fn left_over<'p>(
     pods: &[&'p SurveyedPod],
     most: &str,

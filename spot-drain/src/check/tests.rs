@@ -104,7 +104,7 @@ fn pods_that_fit_alone_and_not_together_are_told_apart_from_those_that_never_fit
     let pods = [spread("a", "3"), spread("b", "2"), spread("c", "5")].concat();
     let expected = [
         "problem shop/c: no room on 1 other nodes: 1 without enough cpu",
-        "warning shop/b: other nodes have too little room for all pods of the node",
+        "warning shop/b: other nodes may have too little room for all pods of the node",
     ];
     let all = survey(pods, Vec::new());
     assert_eq!(found(&all, &CheckSettings::default()), expected);
@@ -175,6 +175,29 @@ fn dry_runs_are_asked_of_what_a_drain_would_evict_with_its_graces() {
         .map(|c| (c.name.as_str(), c.grace, c.dry_run))
         .collect();
     assert_eq!(brief, [("web-1", Some(110), true)]);
+}
+
+#[test]
+fn verdicts_are_of_the_findings_that_are_kept() {
+    let long = json!({"terminationGracePeriodSeconds": 600});
+    let mut all = survey(
+        vec![
+            pod("web", "web-1", "spot-1", &long),
+            pod("web", "web-2", "other", &json!({})),
+        ],
+        Vec::new(),
+    );
+    let verdict = |all: &Survey, keep: fn(&Finding) -> bool| {
+        let mut checked = check(all, &CheckSettings::default(), Instant::now());
+        checked.retain(keep);
+        checked.nodes[0].enough
+    };
+    let not_grace = |f: &Finding| f.reason.kind() != ReasonKind::Grace;
+    assert_eq!(verdict(&all, |_| true), Verdict::No);
+    assert_eq!(verdict(&all, not_grace), Verdict::Yes);
+    // What is not known stays unknown, whatever is shown.
+    all.budgets = Budgets::Unknown;
+    assert_eq!(verdict(&all, not_grace), Verdict::Unknown);
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl fmt::Display for Reason {
                 write!(f, "its eviction is denied with {status} ({words})")
             }
             Self::Crowded => {
-                f.write_str("other nodes have too little room for all pods of the node")
+                f.write_str("other nodes may have too little room for all pods of the node")
             }
             Self::BudgetSlow {
                 budget,

@@ -35,6 +35,7 @@ pub struct NodeSpec {
     name: String,
     lifecycle: Lifecycle,
     max_pods: u32,
+    cpu: String,
     instance_id: String,
     provider_id: Option<String>,
     taints: Vec<Taint>,
@@ -69,6 +70,7 @@ impl NodeSpec {
             name: name.into(),
             lifecycle,
             max_pods: 300,
+            cpu: "64".into(),
             provider_id: Some(format!("aws:///{ZONE}/{instance_id}")),
             instance_id,
             taints: Vec::new(),
@@ -80,6 +82,13 @@ impl NodeSpec {
     #[must_use]
     pub fn max_pods(mut self, max_pods: u32) -> Self {
         self.max_pods = max_pods;
+        self
+    }
+
+    /// How much processor time it has (64 processors unless told).
+    #[must_use]
+    pub fn cpu(mut self, cpu: &str) -> Self {
+        self.cpu = cpu.into();
         self
     }
 
@@ -126,10 +135,13 @@ impl NodeSpec {
             .map(|(key, value)| (key.to_owned(), value.to_owned())),
         );
         let pods = self.max_pods.to_string();
-        let capacity: BTreeMap<String, Quantity> =
-            [("cpu", "64"), ("memory", "256Gi"), ("pods", &pods)]
-                .map(|(key, value)| (key.to_owned(), Quantity(value.to_owned())))
-                .into();
+        let capacity: BTreeMap<String, Quantity> = [
+            ("cpu", self.cpu.as_str()),
+            ("memory", "256Gi"),
+            ("pods", &pods),
+        ]
+        .map(|(key, value)| (key.to_owned(), Quantity(value.to_owned())))
+        .into();
         core::Node {
             metadata: ObjectMeta {
                 name: Some(name.clone()),

@@ -7,7 +7,7 @@
 //!   else's group are not taken back;
 //! - a group starts as many instances as are desired, none of them on Spot;
 //! - an update removes what is to go before it changes the rest, and replaces an Auto Scaling group;
-//! - a stack that a change set made has no outputs.
+//! - a stack that a change set made has no outputs, and keeps its tags whatever the change set says.
 
 use std::{path::Path, time::Duration};
 

@@ -41,6 +41,15 @@ impl Shell {
         self
     }
 
+    /// Goes on where other commands ended: what they exported is there. Programs are found as before.
+    #[must_use]
+    pub fn after(mut self, printed: &Printed) -> Self {
+        let exported = printed.exported.iter().filter(|(key, _)| *key != "PATH");
+        self.env
+            .extend(exported.map(|(key, value)| (key.clone(), value.into())));
+        self
+    }
+
     /// Begins to follow `guide`.
     pub fn follow<'a>(&'a self, guide: &'a Guide) -> Walk<'a> {
         Walk {
@@ -59,9 +68,12 @@ pub struct Walk<'a> {
     steps: Vec<(String, String)>,
 }
 
-/// What each step printed, by its name.
+/// What each step printed, by its name, and what was exported in the end.
 #[derive(Debug)]
-pub struct Printed(BTreeMap<String, String>);
+pub struct Printed {
+    steps: BTreeMap<String, String>,
+    exported: BTreeMap<String, String>,
+}
 
 impl Walk<'_> {
     /// Does what these blocks of the guide say.
@@ -95,8 +107,11 @@ impl Walk<'_> {
             let out = print(name).display().to_string();
             format!("echo '== {name}' >&2\n{{\n{commands}\n}} >'{out}'\n")
         });
+        let exported = scratch.path().join("exported");
+        let end = format!("env --null >'{}'\n", exported.display());
         let script: String = std::iter::once("set -e\n".to_owned())
             .chain(steps)
+            .chain([end])
             .collect();
         let path = scratch.path().join("walk.sh");
         std::fs::write(&path, script).context(format!("write {}", path.display()))?;
@@ -120,7 +135,14 @@ impl Walk<'_> {
             .steps
             .iter()
             .map(|(name, _)| (name.clone(), read(name)));
-        Ok(Printed(printed.collect()))
+        let exported = std::fs::read_to_string(&exported).unwrap_or_default();
+        let exported = exported.split('\0').filter_map(|both| both.split_once('='));
+        Ok(Printed {
+            steps: printed.collect(),
+            exported: exported
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+        })
     }
 }
 
@@ -139,7 +161,12 @@ impl Shell {
 impl Printed {
     /// What the step `name` printed, without the last line's end.
     pub fn by(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", |text| text.trim_end())
+        self.steps.get(name).map_or("", |text| text.trim_end())
+    }
+
+    /// What the commands had exported under this name when they ended.
+    pub fn exported(&self, name: &str) -> &str {
+        self.exported.get(name).map_or("", String::as_str)
     }
 
     /// The same as JSON.

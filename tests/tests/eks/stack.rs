@@ -69,7 +69,13 @@ const ROLES: &str = "aws iam list-roles --query 'Roles[].RoleName' --output text
 const RULES: &str = "aws ec2 describe-security-group-rules --output text --query \
                      'SecurityGroupRules[?!IsEgress].[GroupId, IpProtocol, FromPort, ToPort, \
                      ReferencedGroupInfo.GroupId]'";
-const VALUES: &str = "env --null";
+/// What eksctl knows its stack by.
+const TAGS: &str = "aws cloudformation describe-stacks --stack-name \"$WORKERS_STACK\" \
+                    --query 'Stacks[0].Tags' --output json";
+/// moto forgets a change set's tags, so it is written down what is asked.
+const LISTEN: &str =
+    r#"asked=$(mktemp) && aws() { printf '%s\0' "$@" >>"$asked" && command aws "$@"; }"#;
+const ASKED: &str = r#"cat "$asked" && rm "$asked" && unset -f aws"#;
 
 #[tokio::test]
 async fn the_guide_leads_from_nothing_to_nodes_and_back() -> Result<()> {
@@ -79,7 +85,6 @@ async fn the_guide_leads_from_nothing_to_nodes_and_back() -> Result<()> {
         .follow(&guide)
         .blocks(&SET_UP)?
         .blocks(&LAUNCH)?
-        .own("values", VALUES)
         .own("group", THE_GROUP)
         .own("launch template", THE_LAUNCH_TEMPLATE)
         .own("user data", THE_USER_DATA)
@@ -89,7 +94,10 @@ async fn the_guide_leads_from_nothing_to_nodes_and_back() -> Result<()> {
         .own("image", "echo \"$IMAGE\"")
         .blocks(&REAL[4..])?
         .blocks(&CLEAN_UP)?
+        .own("tags", TAGS)
+        .own("listen", LISTEN)
         .blocks(&UPDATE)?
+        .own("asked", ASKED)
         .own("updated", UPDATED)
         .blocks(&END)?
         .own("left", LEFT)
@@ -100,21 +108,21 @@ async fn the_guide_leads_from_nothing_to_nodes_and_back() -> Result<()> {
         printed.by("is-profile-set"),
         "INSTANCE_PROFILE_ARN is not set"
     );
-    let profile = value(&printed, "INSTANCE_PROFILE_ARN");
+    let profile = printed.exported("INSTANCE_PROFILE_ARN");
     assert!(profile.starts_with("arn:aws:iam::123456789012:instance-profile/eksctl-"));
     assert_eq!(
         printed.by("find-profile"),
         format!("INSTANCE_PROFILE_ARN is {profile}")
     );
-    let groups: Vec<_> = value(&printed, "SECURITY_GROUPS").split(',').collect();
+    let groups: Vec<_> = printed.exported("SECURITY_GROUPS").split(',').collect();
     assert_eq!(groups.len(), 2);
     assert_eq!(printed.by("is-all-set"), "");
-    assert_eq!(value(&printed, "NODE_IMAGE_ID"), "ami-0a10000000000001");
+    assert_eq!(printed.exported("NODE_IMAGE_ID"), "ami-0a10000000000001");
 
     mixed(&printed.json("group")?, 1);
     assert_eq!(
         printed.json("group")?["VPCZoneIdentifier"],
-        value(&printed, "SUBNETS")
+        printed.exported("SUBNETS")
     );
     // The outputs, and one line for each instance.
     let described = printed.by("describe");
@@ -138,13 +146,12 @@ async fn the_guide_leads_from_nothing_to_nodes_and_back() -> Result<()> {
         ("CertificateAuthorityData", "CERTIFICATE_AUTHORITY"),
         ("ServiceCidr", "SERVICE_CIDR"),
     ]
-    .map(|(parameter, variable)| (parameter, value(&printed, variable)));
+    .map(|(parameter, variable)| (parameter, printed.exported(variable)));
     assert!(set[0].1.starts_with("https://") && set[2].1 == "172.20.0.0/16");
     let filled = Template::read().await?.user_data(&set)?;
     assert_eq!(printed.by("user data"), filled.trim_end());
 
-    let subnets = value(&printed, "SUBNETS");
-    launches(printed.by("launch-link"), subnets);
+    launches(&printed).await?;
 
     pushes(printed.by("push-image"), printed.by("image"));
     interrupts(&printed)?;
@@ -153,22 +160,79 @@ async fn the_guide_leads_from_nothing_to_nodes_and_back() -> Result<()> {
     let updated = printed.json("updated")?;
     assert_eq!(updated.as_array().map(Vec::len), Some(1));
     mixed(&updated[0], 1);
+    let tags = printed.json("tags")?;
+    assert_eq!(tags.as_array().map(Vec::len), Some(4), "{tags}");
+    let mut asked = printed.by("asked").split('\0');
+    let handed_on = asked.find(|word| *word == "--tags").and(asked.next());
+    let handed_on: Value = serde_json::from_str(handed_on.unwrap_or_default()).unwrap();
+    assert_eq!(handed_on, tags);
 
     assert_eq!(printed.by("is-anything-left"), "");
     assert_eq!(printed.by("left"), "");
     Ok(())
 }
 
-fn launches(said: &str, subnets: &str) {
-    let link = said.lines().last().unwrap_or_default();
-    let console = "https://console.aws.amazon.com/cloudformation/home?region=us-east-2#/stacks/\
-                   quickcreate?templateURL=https%3A%2F%2Feksworkshop-spot-workers-123456789012.";
-    assert!(link.starts_with(console), "{link}");
-    assert!(
-        link.ends_with(&format!("&param_Subnets={subnets}")),
-        "{link}"
-    );
+/// The console's link names the template that was uploaded, and gives its parameters, and no others,
+/// what was found.
+async fn launches(printed: &Printed) -> Result<()> {
+    let link = printed.by("launch-link").lines().last().unwrap_or_default();
     assert!(!link.contains(char::is_whitespace), "{link}");
+    let (page, fragment) = link.split_once('#').unwrap_or_default();
+    let console = "https://console.aws.amazon.com/cloudformation/home?region=us-east-2";
+    assert_eq!(page, console);
+    let (path, query) = fragment.split_once('?').unwrap_or_default();
+    assert_eq!(path, "/stacks/quickcreate");
+    let query = query.split('&').map(|both| {
+        let (name, value) = both.split_once('=').unwrap_or_default();
+        (name.to_owned(), unescaped(value))
+    });
+    let (parameters, others): (Vec<_>, Vec<_>) =
+        query.partition(|(name, _)| name.starts_with("param_"));
+    let uploaded = "https://eksworkshop-spot-workers-123456789012.s3.us-east-2.amazonaws.com/\
+                    nodegroup.yaml";
+    let expected = [
+        ("templateURL", uploaded),
+        ("stackName", "eksworkshop-spot-workers"),
+    ];
+    assert_eq!(
+        others,
+        expected.map(|(name, value)| (name.into(), value.into()))
+    );
+
+    let template = Template::read().await?;
+    let found = [
+        ("ClusterName", "CLUSTER_NAME"),
+        ("ClusterControlPlaneSecurityGroup", "CONTROL_PLANE_SG"),
+        ("ApiServerEndpoint", "ENDPOINT"),
+        ("CertificateAuthorityData", "CERTIFICATE_AUTHORITY"),
+        ("ServiceCidr", "SERVICE_CIDR"),
+        ("NodeInstanceProfile", "INSTANCE_PROFILE_ARN"),
+        ("ExistingNodeSecurityGroups", "SECURITY_GROUPS"),
+        ("NodeImageId", "NODE_IMAGE_ID"),
+        ("VpcId", "VPC_ID"),
+        ("Subnets", "SUBNETS"),
+    ];
+    let expected = found.map(|(parameter, variable)| {
+        let known = template.at(&format!("/Parameters/{parameter}"));
+        assert!(known.is_object(), "{parameter}");
+        let value = printed.exported(variable);
+        assert!(!value.is_empty(), "{variable}");
+        (format!("param_{parameter}"), value.to_owned())
+    });
+    assert_eq!(parameters, expected);
+    Ok(())
+}
+
+/// Without the escapes of a URL. A `+` there may become a space, so it has to be escaped itself.
+fn unescaped(value: &str) -> String {
+    assert!(!value.contains('+'), "{value}");
+    let mut parts = value.split('%');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let (code, rest) = part.split_at(2);
+        let code = u8::from_str_radix(code, 16).unwrap();
+        text + &char::from(code).to_string() + rest
+    })
 }
 
 /// The image that was built goes to the registry that was made, and the login with it.
@@ -230,14 +294,26 @@ async fn without_a_profile_or_groups_the_stack_makes_them_and_takes_them_back() 
          ParameterKey=OnDemandBaseCapacity,ParameterValue=0 \
          ParameterKey=KeyName,ParameterValue=workshop \
          ParameterKey=UseExistingNodeSecurityGroups,ParameterValue=No";
+    let without_workers = [
+        "create-cluster",
+        "find-stacks",
+        "find-profile",
+        "find-security-groups",
+        "find-cluster-security-group",
+    ]
+    .map(|name| guide.commands(name));
+    let without_workers: String = without_workers.into_iter().collect::<Result<_>>()?;
     let printed = shell
         .follow(&guide)
         .blocks(&SET_UP)?
-        .own("values", VALUES)
         .own(
             "missing",
             &format!("(VPC_ID=\n{})", guide.commands("is-all-set")?),
         )
+        .blocks(&["launch"])?
+        .own("guide's group", THE_GROUP)
+        .own("guide's launch template", THE_LAUNCH_TEMPLATE)
+        .blocks(&["delete-nodes"])?
         .own("refused", &format!("{create} 2>&1 || true"))
         .own("roles before", ROLES)
         .own("create", &format!("{create} {no_on_demand}"))
@@ -245,9 +321,13 @@ async fn without_a_profile_or_groups_the_stack_makes_them_and_takes_them_back() 
         .own("launch template", THE_LAUNCH_TEMPLATE)
         .own("rules", RULES)
         .own("role", "output \"$STACK_NAME\" NodeInstanceRole")
-        .blocks(&["delete-nodes"])?
+        .own("delete", guide.commands("delete-nodes")?)
         .own("rules after", RULES)
         .own("roles after", ROLES)
+        .own(
+            "without workers",
+            &format!("(export WORKERS=none CLUSTER_NAME=bare\n{without_workers}\necho \"$SECURITY_GROUPS\")"),
+        )
         .run()
         .await?;
 
@@ -255,7 +335,7 @@ async fn without_a_profile_or_groups_the_stack_makes_them_and_takes_them_back() 
         printed.by("find-profile"),
         "INSTANCE_PROFILE_ARN is not set"
     );
-    let shared = value(&printed, "SECURITY_GROUPS");
+    let shared = printed.exported("SECURITY_GROUPS");
     assert!(
         shared.starts_with("sg-") && !shared.contains(','),
         "{shared}"
@@ -266,6 +346,18 @@ async fn without_a_profile_or_groups_the_stack_makes_them_and_takes_them_back() 
         refused.contains("ValidationError") && refused.contains("VpcId"),
         "{refused}"
     );
+
+    // As the guide does it: a profile of the stack's own, and the cluster's group.
+    mixed(&printed.json("guide's group")?, 1);
+    let launch = printed.json("guide's launch template")?;
+    let profile = launch["IamInstanceProfile"]["Arn"].as_str().unwrap();
+    assert!(profile.contains("WorkerInstanceProfile"), "{profile}");
+    assert_eq!(launch["SecurityGroupIds"], json!([shared]));
+
+    let without_workers: Vec<_> = printed.by("without workers").lines().rev().collect();
+    assert!(without_workers[0].starts_with("sg-"), "{without_workers:?}");
+    assert!(!without_workers[0].contains(','), "{without_workers:?}");
+    assert!(without_workers.contains(&"INSTANCE_PROFILE_ARN is not set"));
 
     mixed(&printed.json("group")?, 0);
     let launch = printed.json("launch template")?;
@@ -281,7 +373,7 @@ async fn without_a_profile_or_groups_the_stack_makes_them_and_takes_them_back() 
     let groups = launch["SecurityGroupIds"].as_array().unwrap();
     let nodes = groups[0].as_str().unwrap();
     assert!(groups.len() == 1 && nodes != shared, "{groups:?}");
-    let control_plane = value(&printed, "CONTROL_PLANE_SG");
+    let control_plane = printed.exported("CONTROL_PLANE_SG");
     let mut rules: Vec<_> = printed.by("rules").lines().collect();
     rules.sort_unstable();
     let mut expected = [
@@ -326,13 +418,4 @@ fn mixed(group: &Value, base: u32) {
     assert_eq!(group["DesiredCapacity"], 3);
     assert_eq!(group["MaxSize"], 5);
     assert_eq!(group["Instances"].as_array().map(Vec::len), Some(3));
-}
-
-/// What the guide's commands have exported under a name.
-fn value<'a>(printed: &'a Printed, name: &str) -> &'a str {
-    let values = printed.by("values").split('\0');
-    values
-        .filter_map(|value| value.split_once('='))
-        .find_map(|(other, value)| (other == name).then_some(value))
-        .unwrap_or_default()
 }

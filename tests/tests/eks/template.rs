@@ -122,8 +122,50 @@ async fn what_moto_does_not_model_is_in_the_template() -> Result<()> {
         template.at("/Resources/WorkerAccessEntry/Condition"),
         "NewAccessEntry"
     );
-    // CloudFormation takes no more in user data; parameters and base64 are still to come.
+    // EC2 takes 16 KB, before base64. The other half is for what parameters add.
     assert!(template.user_data(&[("ClusterName", "c")])?.len() < 8 * 1024);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_lets_nodes_in_is_made_before_them_and_outlives_them() -> Result<()> {
+    let template = Template::read().await?;
+    let waited_for = template.at("/Resources/NodeGroup/DependsOn");
+    assert_eq!(waited_for, "NodesAreLetIn");
+    // Each is referred to under its own condition, and under no other.
+    let of = |condition: &str| {
+        let resources = template.at("/Resources").as_object().unwrap().iter();
+        let types = [
+            "AWS::EKS::AccessEntry",
+            "AWS::EC2::SecurityGroupIngress",
+            "AWS::EC2::SecurityGroupEgress",
+        ];
+        let lets_in = resources.filter(|(_, resource)| {
+            let of_type = resource["Type"].as_str().unwrap_or_default();
+            resource["Condition"] == condition && types.contains(&of_type)
+        });
+        let names = lets_in.map(|(name, _)| json!({"Ref": name}));
+        names.collect::<Vec<_>>()
+    };
+    let metadata = template.at("/Resources/NodesAreLetIn/Metadata");
+    let [entry] = &of("NewAccessEntry")[..] else {
+        panic!("{metadata}");
+    };
+    let expected = json!({"Fn::If": ["NewAccessEntry", entry, ""]});
+    assert_eq!(metadata["AccessEntry"], expected);
+    let rules = of("NewSecurityGroup");
+    assert_eq!(rules.len(), 6);
+    let [condition, referred_to, none] = &metadata["Rules"]["Fn::If"].as_array().unwrap()[..]
+    else {
+        panic!("{metadata}");
+    };
+    assert_eq!((condition, none), (&json!("NewSecurityGroup"), &json!([])));
+    let sorted = |names: &[Value]| {
+        let mut names: Vec<_> = names.iter().map(Value::to_string).collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(sorted(referred_to.as_array().unwrap()), sorted(&rules));
     Ok(())
 }
 
@@ -167,6 +209,9 @@ async fn values_that_would_break_a_node_are_refused_at_once() -> Result<()> {
         "`reboot`",
         "\"$HOME\"",
         "a\nreboot",
+        "'a\nreboot'",
+        "\"a\nreboot\"",
+        "--kubelet-extra-args '--v=4\r'",
         "a > /etc/passwd",
         "a # b",
         "a \\",

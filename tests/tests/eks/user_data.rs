@@ -79,22 +79,27 @@ async fn where_the_metadata_lacks_it_the_api_is_asked_until_it_knows_the_instanc
         assert_eq!(bootstrapped(&booted)[2], arguments);
         let asked = booted.calls_of("aws");
         assert_eq!(asked.len(), 3);
-        for words in [["--region", "us-east-2"], ["--instance-ids", INSTANCE]] {
+        for words in [
+            ["--region", "us-east-2"],
+            ["--instance-ids", INSTANCE],
+            ["--cli-connect-timeout", "5"],
+        ] {
             assert!(asked[2].windows(2).any(|pair| pair == words), "{asked:?}");
         }
-        assert_eq!(booted.calls_of("sleep").len(), 2);
+        assert_eq!(booted.calls_of("sleep"), [["2"], ["4"]]);
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn where_nothing_answers_the_node_is_taken_for_spot_and_says_so() -> Result<()> {
-    for machine in [
-        Machine::new(Image::Al2)?,
-        Machine::new(Image::Al2)?.without_metadata()?,
+    for (machine, asked) in [
+        (Machine::new(Image::Al2)?, 4),
+        (Machine::new(Image::Al2)?.without_metadata()?, 0),
     ] {
         let booted = boot(machine, None).await?;
         assert_eq!(bootstrapped(&booted)[2], SPOT);
+        assert_eq!(booted.calls_of("aws").len(), asked);
         assert!(
             booted.said.contains("life cycle unknown"),
             "{}",

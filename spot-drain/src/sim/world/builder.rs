@@ -173,6 +173,14 @@ impl Node {
         self
     }
 
+    /// With so much of a resource for its pods, as a Kubernetes quantity.
+    #[must_use]
+    pub fn allocatable(mut self, resource: &str, quantity: &str) -> Self {
+        set(&mut self.0, &["status", "allocatable", resource], quantity);
+        set(&mut self.0, &["status", "capacity", resource], quantity);
+        self
+    }
+
     /// With a taint.
     #[must_use]
     pub fn taint(mut self, key: &str, value: &str, effect: &str) -> Self {

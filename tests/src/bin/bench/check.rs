@@ -1,8 +1,9 @@
 //! `kubectl spot check` of a big cluster: time and memory.
 //!
 //! The cluster is the simulator's, served by this process: a control plane with 6,000 pods of its
-//! own would be measured more than the check. Its objects are as big as real ones. With `--release`,
-//! or the simulator is what takes the time.
+//! own would be measured more than the check. Its objects are as big as real ones, each service has a
+//! budget, nodes are nearly full, and there is something to find on each of them. With `--release`, or
+//! the simulator is what takes the time.
 
 use std::{net::Ipv4Addr, path::Path, time::Duration};
 
@@ -106,39 +107,74 @@ async fn measured(plugin: &Path, port: u16) -> Result<(Duration, Duration, u64)>
     }
 }
 
-/// Pods of deployments that nearly all have replicas elsewhere.
+/// How many nodes the pods of one service are on.
+const SPREAD: usize = 10;
+/// How many namespaces there are.
+const NAMESPACES: usize = 5;
+
+/// Pods of services with replicas on other nodes, a budget for each service, and nodes that have hardly
+/// any room for those of another.
 fn world(options: &Options) -> World {
     let node = |n: usize| format!("spot-{n:03}");
-    let names = (0..options.nodes).map(node);
-    let nodes = names.fold(World::builder(), |world, name| {
-        let spot = Node::new(name).label("lifecycle", "Ec2Spot");
-        world.node(spot.taint("spotInstance", "true", "PreferNoSchedule"))
-    });
-    let all = (0..options.nodes).flat_map(|n| (0..options.pods).map(move |p| (n, p)));
-    all.fold(nodes, |world, (n, p)| {
-        world.object(Kind::Pod, pod(&node(n), n, p))
+    let mut world = World::builder();
+    for n in 0..options.nodes {
+        let spot = Node::new(node(n)).label("lifecycle", "Ec2Spot");
+        // What its pods request, and a little more.
+        let millis = 100 * options.pods + 250;
+        let spot = spot.allocatable("cpu", &format!("{millis}m"));
+        let spot = spot.allocatable("memory", "16Gi");
+        world = world.node(spot.taint("spotInstance", "true", "PreferNoSchedule"));
+        for p in 0..options.pods {
+            world = world.object(Kind::Pod, pod(&node(n), n, p));
+            if n % SPREAD == 0 {
+                world = world.object(Kind::PodDisruptionBudget, budget(n, p));
+            }
+        }
+    }
+    world.build(Instant::now())
+}
+
+fn service(n: usize, p: usize) -> String {
+    format!("service-{p:02}-{}", n / SPREAD)
+}
+
+fn namespace(p: usize) -> String {
+    format!("shop-{}", p % NAMESPACES)
+}
+
+/// The budget of the service that pod `p` of node `n` belongs to. One in thirty is closed.
+fn budget(n: usize, p: usize) -> Value {
+    let app = service(n, p);
+    let least = SPREAD - usize::from(p != 0);
+    json!({
+        "metadata": {"namespace": namespace(p), "name": app},
+        "spec": {"selector": {"matchLabels": {"app": app}}, "minAvailable": least},
     })
-    .build(Instant::now())
 }
 
 /// A pod as big as one that a Deployment made on EKS: about 7 kB of JSON.
 fn pod(node: &str, n: usize, p: usize) -> Value {
-    let app = format!("service-{p:02}-{}", n / 10);
+    let app = service(n, p);
     let variables =
         (0..40).map(|v| json!({"name": format!("SETTING_{v}"), "value": "x".repeat(80)}));
     let managed = "f:spec f:containers k:{\"name\":\"app\"} ".repeat(40);
     json!({
-        "metadata": {"namespace": "shop", "name": format!("{app}-5d8f77c9b-{n:03}"),
+        "metadata": {"namespace": namespace(p), "name": format!("{app}-5d8f77c9b-{n:03}"),
             "labels": {"app": app, "pod-template-hash": "5d8f77c9b"},
             "annotations": {"kubernetes.io/config.seen": managed},
             "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet",
                 "name": format!("{app}-5d8f77c9b"), "uid": app, "controller": true}]},
-        "spec": {"nodeName": node, "tolerations": [
+        // One in thirty has a grace that does not fit, one keeps data, one selects this node alone.
+        "spec": {"nodeName": node, "terminationGracePeriodSeconds": if p == 1 { 300 } else { 30 },
+            "volumes": if p == 2 { json!([{"name": "scratch", "emptyDir": {}}]) } else { json!([]) },
+            "nodeSelector": if p == 3 { json!({"kubernetes.io/hostname": node}) } else { json!({}) },
+            "tolerations": [
                 {"key": "node.kubernetes.io/not-ready", "operator": "Exists",
                     "effect": "NoExecute", "tolerationSeconds": 300},
                 {"key": "node.kubernetes.io/unreachable", "operator": "Exists",
                     "effect": "NoExecute", "tolerationSeconds": 300}],
             "containers": [{"name": "app", "image": "registry.example/app:1.2.3",
+                "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
                 "env": variables.collect::<Vec<_>>()}]},
         "status": {},
     })

@@ -293,7 +293,7 @@ impl Drain {
         };
         let impatient = now >= entry.making.since + PATIENCE;
         let unknown = |why: &str| impatient.then(|| Obstacle::Unknown(why.to_owned()));
-        let workload = shared.workloads.of(&pod.namespace, &owner.name);
+        let workload = shared.workloads.believed(&pod.namespace, &owner.name);
         let set = match workload {
             None => return Err(unknown("no answer in time")),
             Some(Workload::Unavailable(why)) => return Err(unknown(why)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Effect;
-use crate::replacement::{ReplicaSetFacts, Workload};
+use crate::replacement::{Obstacle, ReplicaSetFacts, Workload};
 
 /// The pause before what could not be learnt is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -25,13 +25,30 @@ struct Known {
     /// A question has not been answered yet.
     open: bool,
     asked: Instant,
+    /// Its Deployment was being rolled out when it was asked before.
+    rolled: bool,
 }
 
 impl Known {
     /// When it is asked again.
     fn again(&self) -> Option<Instant> {
         let failed = matches!(self.workload, Some(Workload::Unavailable(_)));
-        (failed && !self.open).then(|| self.asked + AGAIN)
+        (!self.open && (failed || self.is_doubtful())).then(|| self.asked + AGAIN)
+    }
+
+    /// Whether what is known must be heard twice to be believed: the numbers of a Deployment come
+    /// from its ReplicaSets one after the other.
+    fn is_doubtful(&self) -> bool {
+        !self.rolled && self.rolls_out()
+    }
+
+    fn rolls_out(&self) -> bool {
+        match &self.workload {
+            Some(Workload::Known(_, Some(deployment))) => {
+                deployment.obstacle() == Some(Obstacle::RollingOut)
+            }
+            _ => false,
+        }
     }
 }
 
@@ -67,6 +84,13 @@ impl Workloads {
         self.known.get(&key)?.workload.as_ref()
     }
 
+    /// The same, where it need not be heard again to be believed.
+    pub(super) fn believed(&self, namespace: &str, replica_set: &str) -> Option<&Workload> {
+        let key = (namespace.to_owned(), replica_set.to_owned());
+        let known = self.known.get(&key).filter(|known| !known.is_doubtful())?;
+        known.workload.as_ref()
+    }
+
     /// Asks about a workload, once at a time; what could not be learnt is asked again.
     pub(super) fn ask(
         &mut self,
@@ -85,6 +109,7 @@ impl Workloads {
                 workload: None,
                 open: true,
                 asked: now,
+                rolled: known.is_some_and(Known::rolls_out),
             };
             self.known.insert(key, known);
         }

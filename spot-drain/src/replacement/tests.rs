@@ -116,6 +116,14 @@ fn what_the_workload_says_against_it() {
             "{path}"
         );
     }
+    // Fewer than are wanted are no rollout: one is detached elsewhere, was lost, or is yet to be made.
+    for (replicas, updated, wanted) in [(2, 2, 3), (3, 3, 5), (0, 0, 3)] {
+        let mut missed = deployment();
+        missed["spec"]["replicas"] = wanted.into();
+        missed["status"]["replicas"] = replicas.into();
+        missed["status"]["updatedReplicas"] = updated.into();
+        assert_eq!(workload(set(), missed).obstacle(&pod()), None, "{wanted}");
+    }
     let mut going = set();
     going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
     let going = workload(going, deployment()).obstacle(&pod());

@@ -180,7 +180,10 @@ impl From<Deployment> for DeploymentFacts {
         Self {
             rolls: matches!(strategy.r#type.as_str(), "" | "RollingUpdate"),
             surge: surge.of(replicas),
-            rolled_out: current && status.updated_replicas >= status.replicas.max(replicas),
+            // Not compared with what is wanted: that is missed too while a pod is being detached
+            // elsewhere, lost, or yet to be made after a scaling. A rollout has pods of another
+            // template as long as it lasts.
+            rolled_out: current && status.updated_replicas >= status.replicas,
             going: metadata.deletion_timestamp.is_some(),
         }
     }

@@ -426,6 +426,39 @@ fn a_pod_that_nobody_would_take_back_is_evicted_though_the_drain_is_cancelled() 
     bench.answer("a", closed("web"));
     let effects = bench.on(Input::Cancelled);
     assert_eq!(evicted(&effects), ["a"]);
+/// A Deployment that is being rolled out, as far as its numbers say.
+fn rolling() -> Input {
+    let deployment = DeploymentFacts {
+        rolls: true,
+        surge: 1,
+        rolled_out: false,
+        going: false,
+    };
+    workload(Workload::Known(set(2, 2, "10"), Some(deployment)))
+}
+
+#[test]
+fn a_rollout_is_believed_when_it_is_seen_twice() {
+    let begun = || {
+        let mut bench = Bench::new(switched_on(), 120);
+        bench.list([web("a")]);
+        bench.on(Input::Cordoned);
+        assert_eq!(bench.on(rolling()), vec![]);
+        let asked = bench.wake_at(secs(1));
+        assert!(
+            matches!(&asked[..], [Effect::LookAtWorkload { .. }]),
+            "{asked:?}"
+        );
+        bench
+    };
+    let mut over = begun();
+    over.on(known(set(2, 2, "11"), 1));
+    assert_eq!(detaches(&over.on(watched())), ["a"]);
+    let mut lasting = begun();
+    assert_eq!(evicted(&lasting.on(rolling())), ["a"]);
+    assert_eq!(not_first(&lasting, "a"), "its Deployment is being rolled out");
+}
+
     assert_eq!(bench.outcome(), None);
     bench.answer("a", Reply::Accepted);
     assert_eq!(bench.outcome(), Some(DrainOutcome::Cancelled));

@@ -77,7 +77,7 @@ impl MakeBeforeBreak {
             Some(Obstacle::NoReplicaSet)
         } else if !pod.labels.contains_key(HASH_LABEL) {
             Some(Obstacle::NoDeployment)
-        } else if pod.claims {
+        } else if pod.bound {
             Some(Obstacle::Volume)
         } else if pod.tolerates_cordon {
             Some(Obstacle::ToleratesCordon)

@@ -14,7 +14,7 @@ pub enum Obstacle {
     NoReplicaSet,
     /// Its ReplicaSet belongs to no Deployment, which would say whether two may run at once.
     NoDeployment,
-    /// It has a claimed volume, which may be one that a single node holds.
+    /// It has a volume that a single node may hold.
     Volume,
     /// It tolerates a cordon: its replacement might land on the node that goes.
     ToleratesCordon,
@@ -45,7 +45,7 @@ impl fmt::Display for Obstacle {
             Self::Annotation => "unknown value of its make-before-break annotation",
             Self::NoReplicaSet => "no ReplicaSet owns it",
             Self::NoDeployment => "no Deployment says whether two may run at once",
-            Self::Volume => "it has a claimed volume",
+            Self::Volume => "it has a volume that one node may hold",
             Self::ToleratesCordon => "it tolerates the cordon",
             Self::NotReady => "it is not ready",
             Self::Recreate => "its Deployment's strategy is not RollingUpdate",

@@ -58,7 +58,7 @@ fn what_the_pod_itself_says_against_it() {
         with(|p| p.make = Some("yes".into())),
         with(|p| p.owner = None),
         with(|p| drop(p.labels.remove(HASH_LABEL))),
-        with(|p| p.claims = true),
+        with(|p| p.bound = true),
         with(|p| p.tolerates_cordon = true),
         with(|p| p.ready = false),
         with(|p| p.make = Some("on".into())),

@@ -107,6 +107,7 @@ fn facts() -> impl Strategy<Value = PodFacts> {
                 ready,
                 critical,
                 claims,
+                bound: claims,
                 terminating: going.map(secs),
                 ..graced(&format!("p{name}"), grace)
             },

@@ -55,6 +55,7 @@ impl Drain {
         let hold = match reply {
             Reply::Accepted => {
                 let took = now.saturating_duration_since(since);
+                    shared.pace.took(took);
                 if !delete {
                     shared.rights.exercised(&entry.facts.namespace);
                     shared.lanes.accepted(&entry.lane, took, now);

@@ -186,6 +186,16 @@ impl Drain {
         if making.is_detached(&entry.facts) {
             // One that is not ready serves nobody, and where the workload is gone nobody comes.
             let waits = entry.facts.ready && making.obstacle != Some(Obstacle::Deleted);
+    /// Whether a patch of it is under way.
+    pub(super) fn is_being_patched(&self) -> bool {
+        self.making.patch.is_some()
+    }
+
+    /// Whether it is detached, or is about to be.
+    pub(super) fn is_as_good_as_detached(&self) -> bool {
+        self.making.is_detached(&self.facts) || self.making.patch.is_some()
+    }
+
             return waits.then_some(latest);
         }
         if making.patch.is_some() {

@@ -28,6 +28,10 @@ pub enum Obstacle {
     RollingOut,
     /// Its ReplicaSet or Deployment is gone or going.
     Deleted,
+    /// Its ReplicaSet could not make another pod, in these words.
+    NotMade(String),
+    /// Evictions are forbidden in its namespace: it would stay detached.
+    Forbidden,
     /// Its workload could not be looked at, and why.
     Unknown(String),
     /// The node was not known to take no new pods: its replacement might have come back to it.
@@ -54,6 +58,10 @@ impl fmt::Display for Obstacle {
             Self::Deleted => "its workload is being deleted",
             Self::NotCordoned => "the node was not known to be cordoned",
             Self::NoTime => "its grace leaves no time to wait",
+            Self::Forbidden => "evictions are forbidden",
+            Self::NotMade(words) => {
+                return write!(f, "its ReplicaSet cannot make another ({words})");
+            }
             Self::Unknown(why) => return write!(f, "its workload is unknown ({why})"),
             Self::Refused(words) => return write!(f, "it could not be detached ({words})"),
         })

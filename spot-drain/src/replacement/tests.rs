@@ -155,6 +155,19 @@ fn a_set_is_read_as_the_api_writes_it() {
     assert_eq!((facts.wanted, facts.available), (3, 2));
     assert_eq!(facts.hash.as_deref(), Some("abc"));
     assert_eq!(facts.owner.map(|o| o.name).as_deref(), Some("web"));
+    assert_eq!((facts.made, facts.failure), (3, None));
+    let failure = |kind: &str, status: &str, reason: &str| {
+        let mut set = set();
+        set["status"]["conditions"] = json!([{"type": kind, "status": status, "reason": reason,
+            "message": "exceeded quota"}]);
+        let facts: ReplicaSetFacts = serde_json::from_value(set).unwrap();
+        facts.failure
+    };
+    let said = failure("ReplicaFailure", "True", "FailedCreate");
+    assert_eq!(said.as_deref(), Some("exceeded quota"));
+    assert_eq!(failure("ReplicaFailure", "False", "FailedCreate"), None);
+    assert_eq!(failure("ReplicaFailure", "True", "FailedDelete"), None);
+    assert_eq!(failure("Other", "True", "FailedCreate"), None);
     let nothing: ReplicaSetFacts = serde_json::from_str("{}").unwrap();
     assert_eq!((nothing.wanted, nothing.available), (1, 0));
 }

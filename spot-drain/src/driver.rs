@@ -411,7 +411,7 @@ pub async fn perform(effect: Effect, pods: &dyn Pods, until: Instant) -> Option<
         } => {
             let look = pods.workload(namespace.clone(), replica_set.clone());
             let workload = bounded(until, look).await;
-            let workload = workload.unwrap_or_else(|| Workload::Unavailable(NO_ANSWER.to_owned()));
+            let workload = workload.unwrap_or_else(|| Workload::Unanswered(NO_ANSWER.to_owned()));
             Learnt::Workload {
                 namespace,
                 replica_set,

@@ -19,7 +19,7 @@
 //! | `NotArmed`, `Armed` | the node | a self-check finds other links broken than before, or none any more |
 //! | `ReplacedFirst` | a ReplicaSet | a pod of its served until another was ready, which was made first |
 //! | `ReplacementLate` | a ReplicaSet | another was made first, and was not ready when the pod had to go |
-//! | `LeftDetached` | a ReplicaSet | a pod of its could not be put back when a drain was called off |
+//! | `LeftDetached` | a ReplicaSet | a pod of its is left detached: it could not be put back when a drain was called off, or may not be evicted |
 //! | `GraceTrimmed` | a pod | it was evicted with less than its own grace |
 //! | `EvictionBlocked` | a pod | a budget has held it for [`BLOCKED`] |
 //! | `DeletedPastBudget` | a pod | it was deleted past its budget |

@@ -85,6 +85,9 @@ pub struct PodFacts {
     pub empty_dir: bool,
     /// Whether it has claimed volumes, which must detach before they serve elsewhere.
     pub claims: bool,
+    /// Whether it has a volume that one node may hold, by a claim or named in the pod itself: another
+    /// pod with it might not start elsewhere.
+    pub bound: bool,
     /// Whether it tolerates a cordon (the taint `node.kubernetes.io/unschedulable`), so that what
     /// is made in its place may land on the same node.
     pub tolerates_cordon: bool,
@@ -194,6 +197,35 @@ mod wire {
         empty_dir: Option<serde::de::IgnoredAny>,
         persistent_volume_claim: Option<serde::de::IgnoredAny>,
         ephemeral: Option<serde::de::IgnoredAny>,
+        aws_elastic_block_store: Option<serde::de::IgnoredAny>,
+        azure_disk: Option<serde::de::IgnoredAny>,
+        cinder: Option<serde::de::IgnoredAny>,
+        fc: Option<serde::de::IgnoredAny>,
+        gce_persistent_disk: Option<serde::de::IgnoredAny>,
+        iscsi: Option<serde::de::IgnoredAny>,
+        rbd: Option<serde::de::IgnoredAny>,
+        vsphere_volume: Option<serde::de::IgnoredAny>,
+    }
+
+    impl Volume {
+        fn is_claimed(&self) -> bool {
+            self.persistent_volume_claim.is_some() || self.ephemeral.is_some()
+        }
+
+        /// Whether one node may hold it: a disk of its own.
+        fn is_bound(&self) -> bool {
+            let disks = [
+                &self.aws_elastic_block_store,
+                &self.azure_disk,
+                &self.cinder,
+                &self.fc,
+                &self.gce_persistent_disk,
+                &self.iscsi,
+                &self.rbd,
+                &self.vsphere_volume,
+            ];
+            self.is_claimed() || disks.iter().any(|disk| disk.is_some())
+        }
     }
 
     #[derive(Default, Deserialize)]
@@ -264,10 +296,8 @@ mod wire {
                     "system-node-critical" | "system-cluster-critical"
                 ),
                 empty_dir: spec.volumes.iter().any(|v| v.empty_dir.is_some()),
-                claims: spec
-                    .volumes
-                    .iter()
-                    .any(|v| v.persistent_volume_claim.is_some() || v.ephemeral.is_some()),
+                claims: spec.volumes.iter().any(Volume::is_claimed),
+                bound: spec.volumes.iter().any(Volume::is_bound),
                 tolerates_cordon: spec.tolerations.iter().any(Toleration::is_of_a_cordon),
             }
         }
@@ -330,6 +360,34 @@ mod tests {
         assert!(!tolerates(
             serde_json::json!({"key": "", "operator": "Equal"})
         ));
+    }
+
+    #[test]
+    fn a_disk_that_one_node_may_hold_is_known_in_each_of_its_forms() {
+        let volume = |source: &str| {
+            let pod = serde_json::json!({"spec": {"volumes": [{"name": "a", source: {}}]}});
+            let pod: PodFacts = serde_json::from_value(pod).unwrap();
+            (pod.bound, pod.claims)
+        };
+        for claimed in ["persistentVolumeClaim", "ephemeral"] {
+            assert_eq!(volume(claimed), (true, true), "{claimed}");
+        }
+        let disks = [
+            "awsElasticBlockStore",
+            "azureDisk",
+            "cinder",
+            "fc",
+            "gcePersistentDisk",
+            "iscsi",
+            "rbd",
+            "vsphereVolume",
+        ];
+        for disk in disks {
+            assert_eq!(volume(disk), (true, false), "{disk}");
+        }
+        for shared in ["emptyDir", "nfs", "configMap", "azureFile", "cephfs"] {
+            assert_eq!(volume(shared), (false, false), "{shared}");
+        }
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl MakeBeforeBreak {
             Some(Obstacle::NoReplicaSet)
         } else if !pod.labels.contains_key(HASH_LABEL) {
             Some(Obstacle::NoDeployment)
-        } else if pod.claims {
+        } else if pod.bound {
             Some(Obstacle::Volume)
         } else if pod.tolerates_cordon {
             Some(Obstacle::ToleratesCordon)
@@ -145,6 +145,10 @@ pub struct ReplicaSetFacts {
     pub wanted: u32,
     /// How many of its pods are available: ready for as long as it asks (`minReadySeconds`).
     pub available: u32,
+    /// How many pods it has that are not going.
+    pub made: u32,
+    /// Why it cannot make the rest at present (condition `ReplicaFailure`), such as a quota.
+    pub failure: Option<String>,
     /// Whether it is being deleted.
     pub going: bool,
 }
@@ -184,6 +188,8 @@ pub enum Workload {
     Gone,
     /// It could not be learnt, and why.
     Unavailable(String),
+    /// The same, and nobody answered at all.
+    Unanswered(String),
 }
 
 impl Workload {
@@ -192,7 +198,9 @@ impl Workload {
         let (set, deployment) = match self {
             Self::Known(set, deployment) => (set, deployment),
             Self::Gone => return Some(Obstacle::Deleted),
-            Self::Unavailable(why) => return Some(Obstacle::Unknown(why.clone())),
+            Self::Unavailable(why) | Self::Unanswered(why) => {
+                return Some(Obstacle::Unknown(why.clone()));
+            }
         };
         let Some(deployment) = deployment else {
             return Some(Obstacle::NoDeployment);
@@ -202,8 +210,11 @@ impl Workload {
             Some(Obstacle::Deleted)
         } else if set.hash.is_none() || set.hash.as_ref() != pod.labels.get(HASH_LABEL) {
             Some(Obstacle::NoDeployment)
+        } else if let Some(obstacle) = deployment.obstacle() {
+            Some(obstacle)
         } else {
-            deployment.obstacle()
+            // Its last try to make a pod failed: so would the next, and each one later than the other.
+            set.failure.clone().map(Obstacle::NotMade)
         }
     }
 }

@@ -192,7 +192,8 @@ pub enum Replacement {
     Awaited,
     /// The drain was called off, and the pod put back.
     PutBack,
-    /// The drain was called off, and the pod could not be put back.
+    /// The pod is left detached: it could not be put back when the drain was called off, or may not
+    /// be evicted. Others serve in its place where there are such.
     Stuck {
         /// Why.
         why: String,

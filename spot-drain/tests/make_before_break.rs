@@ -34,13 +34,17 @@ fn cluster(workloads: impl IntoIterator<Item = Workload>) -> Sim {
         .into_iter()
         .fold(nodes, spot_drain::sim::Builder::workload);
     let sim = Sim::new(world.build(Instant::now()));
+    cordon(&sim, NODE);
+    sim
+}
+
+fn cordon(sim: &Sim, name: &str) {
     sim.with(|world| {
         let now = world.at(Instant::now());
-        let mut node = (*world.api().object(Kind::Node, NODE).unwrap()).clone();
+        let mut node = (*world.api().object(Kind::Node, name).unwrap()).clone();
         node["spec"]["unschedulable"] = true.into();
         world.api_mut().put(Kind::Node, node, now);
     });
-    sim
 }
 
 /// A Deployment whose replacements are ready twenty seconds after they are made.
@@ -53,8 +57,12 @@ fn web(name: &str) -> Workload {
 }
 
 fn drainer(sim: &Sim) -> NodeDrainer {
+    drainer_of(sim, NODE)
+}
+
+fn drainer_of(sim: &Sim, node: &str) -> NodeDrainer {
     let settings = Settings::default().with_make_before_break(MakeBeforeBreak::On);
-    NodeDrainer::new(Cluster::from_client(sim.client()).pods(NODE)).with_settings(settings)
+    NodeDrainer::new(Cluster::from_client(sim.client()).pods(node)).with_settings(settings)
 }
 
 fn order(left: u64) -> (watch::Sender<Order>, watch::Receiver<Order>) {
@@ -177,6 +185,33 @@ async fn no_replica_is_missed_where_the_rules_allow_it() {
     );
     is_whole(&sim, &wanted);
     assert!(report.elapsed < secs(85), "{report}");
+}
+
+/// While one node has a pod detached the Deployment counts one pod less, as in a rollout.
+#[tokio::test(start_paused = true)]
+async fn two_nodes_with_pods_of_one_workload_are_drained_together() {
+    for later in (0..400).step_by(40).map(Duration::from_millis) {
+        let sim = cluster([web("web").replicas(4).on("other-1").on("other-2")]);
+        cordon(&sim, "other-1");
+        let (_order, orders) = order(120);
+        let (first, second) = (drainer(&sim), drainer_of(&sim, "other-1"));
+        let also = orders.clone();
+        let second = async {
+            sleep(later).await;
+            second.drain(also).await
+        };
+        let drains = async { tokio::join!(first.drain(orders), second) };
+        let ((first, second), worst) = tokio::join!(drains, worst(&sim, secs(180)));
+        for report in [first, second] {
+            let all = report.pods.iter().map(|p| p.replacement.as_ref());
+            assert!(
+                all.clone().all(|r| r == Some(&Replacement::First)),
+                "{later:?}: {report}"
+            );
+        }
+        assert_eq!(worst["web"], 4, "{later:?}");
+        is_whole(&sim, &[("web", 4)]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -96,6 +96,15 @@ fn path(namespace: &str, name: &str) -> String {
     )
 }
 
+fn unknown(error: &CallError) -> Workload {
+    match error {
+        CallError::Status { .. } => Workload::Unavailable(error.to_string()),
+        CallError::Timeout(_) | CallError::Transport { .. } => {
+            Workload::Unanswered(error.to_string())
+        }
+    }
+}
+
 impl Cluster {
     /// Reads a ReplicaSet, and its Deployment where it has one.
     pub(super) async fn workload(&self, namespace: &str, replica_set: &str) -> Workload {
@@ -104,14 +113,14 @@ impl Cluster {
         let set = match sets {
             Ok(Some(set)) => set,
             Ok(None) => return Workload::Gone,
-            Err(error) => return Workload::Unavailable(error.to_string()),
+            Err(error) => return unknown(&error),
         };
         let Some(owner) = set.owner.as_ref().filter(|o| o.kind == "Deployment") else {
             return Workload::Known(set, None);
         };
         match self.read_of("deployments", namespace, &owner.name).await {
             Ok(deployment) => Workload::Known(set, deployment),
-            Err(error) => Workload::Unavailable(error.to_string()),
+            Err(error) => unknown(&error),
         }
     }
 

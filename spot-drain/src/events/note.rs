@@ -180,7 +180,7 @@ impl Note {
                 Self::warning(about, "ReplacementLate", message, at)
             }
             Replacement::Stuck { why } => {
-                let message = format!("a pod could not be put back: {why}");
+                let message = format!("a pod is left detached: {why}");
                 Self::warning(about, "LeftDetached", message, at)
             }
             Replacement::Awaited | Replacement::PutBack | Replacement::NotFirst { .. } => {
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!((late.reason, late.warning), ("ReplacementLate", true));
         let why = "no right".to_owned();
         let stuck = said("a", Replacement::Stuck { why }).unwrap();
-        assert_eq!(stuck.message, "a pod could not be put back: no right");
+        assert_eq!(stuck.message, "a pod is left detached: no right");
         for nothing in [Replacement::PutBack, Replacement::Awaited] {
             assert_eq!(said("a", nothing), None);
         }

@@ -24,8 +24,6 @@ const NAMESPACE: Duration = Duration::from_secs(30);
 const CONFLICT: Duration = Duration::from_secs(2);
 /// The longest pause before a budget whose numbers are not up to date is asked again.
 const STALE: Duration = Duration::from_secs(3);
-/// The pause where an overloaded server names none.
-const OVERLOAD: Duration = Duration::from_secs(1);
 /// The shortest pause after a refusal, whatever the server says and however late it is.
 const SHORTEST: Duration = Duration::from_millis(200);
 /// The longest pause after a call that got no answer: there may be one any time.
@@ -57,6 +55,7 @@ impl Drain {
                 let took = now.saturating_duration_since(since);
                 if !delete {
                     shared.rights.exercised(&entry.facts.namespace);
+                    shared.pace.took(took);
                     shared.lanes.accepted(&entry.lane, took, now);
                 }
                 entry.accept(delete, took, self.settings.dry_run, now);
@@ -73,9 +72,7 @@ impl Drain {
             }
             Reply::BudgetClosed(refusal) => Some(entry.closed(refusal, left, (since, now), shared)),
             Reply::Overloaded { retry_after } => {
-                let asked = retry_after.filter(|asked| !asked.is_zero());
-                let asked = asked.unwrap_or(OVERLOAD);
-                shared.pause(asked.min(left / 4).max(SHORTEST), uid, now);
+                shared.overloaded(retry_after, left, uid, now);
                 Some(Hold::Overloaded)
             }
             Reply::Forbidden { words } => {

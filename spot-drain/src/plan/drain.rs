@@ -33,6 +33,8 @@ pub(super) struct Drain {
     pub(super) suspicion: Suspicion,
     pub(super) volumes: Volumes,
     returns: Returns,
+    /// There was no slot for a question about a workload.
+    pub(super) looks_wait: bool,
     /// Why the node's pods cannot be seen at present.
     pub(super) unseen: Option<String>,
     /// What the pods' classes and lanes were made from.
@@ -56,6 +58,7 @@ impl Drain {
             suspicion: Suspicion::new(now),
             volumes: Volumes::default(),
             returns: Returns::default(),
+            looks_wait: false,
             unseen: None,
             daemon_sets_learnt: 0,
             lane_changes: 0,
@@ -91,7 +94,7 @@ impl Drain {
             }
             Input::Patched { pod, reply } => {
                 shared.end_patch(&pod, &reply, now);
-                self.on_patched(&pod, reply, now);
+                self.on_patched(&pod, reply, now, shared);
             }
             Input::Cordoned => self.cordoned = true,
             Input::Attached(answer) => self.volumes.looked(answer, now),

@@ -270,6 +270,11 @@ impl Lanes {
         }
     }
 
+    /// How many of the lane's pods go at once.
+    pub(super) fn width(&self, key: &LaneKey) -> usize {
+        self.lane(key).map_or(1, |lane| lane.width)
+    }
+
     /// When a closed lane is asked again.
     pub(super) fn opens(&self, key: &LaneKey) -> Option<Instant> {
         self.lane(key)?.closed.as_ref().map(|c| c.probe)
@@ -374,7 +379,7 @@ impl Lanes {
     }
 
     /// The lane that a key stands for now: an owner's budget may have become known since.
-    fn current<'a>(&'a self, key: &'a LaneKey) -> &'a LaneKey {
+    pub(super) fn current<'a>(&'a self, key: &'a LaneKey) -> &'a LaneKey {
         self.told.get(key).unwrap_or(key)
     }
 

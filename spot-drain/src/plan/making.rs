@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const AGAIN: Duration = Duration::from_secs(1);
 /// A workload that was looked at so long before the drain began is looked at anew.
 const RECENT: Duration = Duration::from_secs(10);
+/// How long it is waited for a ReplicaSet to take a pod back that was put back to be evicted.
+const ADOPTION: Duration = Duration::from_secs(2);
 /// So often a patch that detaches a pod may fail.
 const TRIES: u32 = 3;
 /// And one that puts it back may be refused, which costs nobody time: for nobody but us will.
@@ -48,12 +50,23 @@ pub(super) struct Making {
     /// A patch that detaches it was accepted, and what it wrote is not seen yet.
     detached: Option<Detachment>,
     /// A patch that puts it back was accepted.
-    put_back: bool,
+    put_back: Option<Return>,
     /// Why it cannot be put back.
     stuck: Option<String>,
     /// Since when its ReplicaSet was seen not to count it any more.
     released: Option<Released>,
     outcome: Option<Replacement>,
+}
+
+/// A pod that was put back.
+#[derive(Debug)]
+struct Return {
+    /// When that was accepted.
+    at: Instant,
+    /// The ReplicaSet whose it is again.
+    to: Uid,
+    /// The version at which it was seen with its owner again.
+    adopted: Option<String>,
 }
 
 #[derive(Debug)]
@@ -82,7 +95,7 @@ impl Making {
             obstacle: None,
             patch: None,
             detached: None,
-            put_back: false,
+            put_back: None,
             stuck: None,
             released: released.then_some(Released::Before),
             outcome: None,
@@ -93,6 +106,9 @@ impl Making {
     pub(super) fn seen(&mut self, pod: &PodFacts) {
         if !pod.is_detached() {
             self.released = None;
+            if let Some(back) = self.put_back.as_mut().filter(|_| pod.owner.is_some()) {
+                back.adopted.get_or_insert_with(|| pod.version.clone());
+            }
             return;
         }
         self.detached = None;
@@ -103,14 +119,24 @@ impl Making {
 
     /// The pod is evicted, its replacement being `ready` or not. What it is at first counts.
     pub(super) fn goes(&mut self, pod: &PodFacts, ready: bool) {
-        let deleted = self.obstacle == Some(Obstacle::Deleted);
-        if self.outcome.is_none() && self.is_detached(pod) && !deleted {
+        if self.outcome.is_none() && self.is_detached(pod) && self.came_to_nothing().is_none() {
             self.outcome = Some(if ready {
                 Replacement::First
             } else {
                 Replacement::Late
             });
         }
+    }
+
+    /// Why the replacement of a pod that was detached is not waited for any more.
+    fn came_to_nothing(&self) -> Option<&Obstacle> {
+        let given_up = |o: &&Obstacle| matches!(o, Obstacle::Deleted | Obstacle::NotMade(_));
+        self.obstacle.as_ref().filter(given_up)
+    }
+
+    /// Whether the pod is to be put back because no replacement is made.
+    fn is_given_up(&self) -> bool {
+        matches!(self.obstacle, Some(Obstacle::NotMade(_)))
     }
 
     /// Whether a patch has failed.
@@ -126,14 +152,27 @@ impl Making {
     /// What was written on a pod that is detached.
     fn was<'a>(&'a self, pod: &'a PodFacts) -> Option<&'a Detachment> {
         let seen = pod.detached.as_ref().filter(|_| pod.is_detached());
-        seen.or(self.detached.as_ref()).filter(|_| !self.put_back)
+        let was = seen.or(self.detached.as_ref());
+        was.filter(|_| self.put_back.is_none())
     }
 
-    /// Whether its ReplicaSet, as of `version`, does not count the pod any more.
-    fn is_released(&self, version: &str) -> bool {
+    /// The patch that puts it back was accepted.
+    fn returned(&mut self, pod: &PodFacts, now: Instant) {
+        let back = Return {
+            at: now,
+            to: self.was(pod).map(|was| was.uid.clone()).unwrap_or_default(),
+            adopted: None,
+        };
+        self.put_back = Some(back);
+        self.seen(pod); // the watch may have been quicker than the answer
+    }
+
+    /// Whether its ReplicaSet, as of `version`, does not count the pod any more; `asked` is when it
+    /// was asked for, the last time that an answer came.
+    fn is_released(&self, version: &str, asked: Option<Instant>) -> bool {
         match &self.released {
             None => false,
-            Some(Released::Before) => true,
+            Some(Released::Before) => asked.is_some_and(|asked| asked >= self.since),
             Some(Released::At(released)) => is_later(version, released),
         }
     }
@@ -147,26 +186,39 @@ impl Entry {
         stands && waits && self.making.is_detached(&self.facts)
     }
 
+    /// Whether a patch of it is under way.
+    pub(super) fn is_being_patched(&self) -> bool {
+        self.making.patch.is_some()
+    }
+
+    /// Whether it is detached, or is about to be.
+    pub(super) fn is_as_good_as_detached(&self) -> bool {
+        self.making.is_detached(&self.facts) || self.making.patch.is_some()
+    }
+
     /// What was written on it when it was detached, unless it was put back.
     pub(super) fn detachment(&self) -> Option<&Detachment> {
         self.making.was(&self.facts)
     }
 
-    /// How it went with its replacement.
-    pub(super) fn replacement(&self) -> Option<Replacement> {
+    /// How it went with its replacement; `barred`: it cannot be evicted.
+    pub(super) fn replacement(&self, barred: bool) -> Option<Replacement> {
         let making = &self.making;
-        if making.put_back {
-            return Some(Replacement::PutBack);
+        let why = |o: &Obstacle| Replacement::NotFirst { why: o.to_string() };
+        let nothing = making.came_to_nothing().map(why);
+        if making.put_back.is_some() {
+            return Some(nothing.unwrap_or(Replacement::PutBack));
         }
         if let Some(why) = making.stuck.clone() {
             return Some(Replacement::Stuck { why });
         }
-        let why = |o: &Obstacle| Replacement::NotFirst { why: o.to_string() };
+        if barred && self.stands_detached() {
+            let why = Obstacle::Forbidden.to_string();
+            return Some(Replacement::Stuck { why });
+        }
         let awaited = || self.stands_detached().then_some(Replacement::Awaited);
-        let obstacle = making.obstacle.as_ref();
-        let deleted = obstacle.filter(|o| **o == Obstacle::Deleted).map(why);
-        let outcome = making.outcome.clone().or(deleted).or_else(awaited);
-        outcome.or_else(|| obstacle.map(why))
+        let outcome = making.outcome.clone().or(nothing).or_else(awaited);
+        outcome.or_else(|| making.obstacle.as_ref().map(why))
     }
 }
 
@@ -185,11 +237,16 @@ impl Drain {
         }
         if making.is_detached(&entry.facts) {
             // One that is not ready serves nobody, and where the workload is gone nobody comes.
-            let waits = entry.facts.ready && making.obstacle != Some(Obstacle::Deleted);
-            return waits.then_some(latest);
+            let gone = making.obstacle == Some(Obstacle::Deleted);
+            let stays = making.is_given_up() && making.failures >= TRIES;
+            return (entry.facts.ready && !gone && !stays).then_some(latest);
         }
         if making.patch.is_some() {
             return Some(latest);
+        }
+        if let Some(back) = making.put_back.as_ref().filter(|b| b.adopted.is_none()) {
+            // Its ReplicaSet hears of its end when it is its own again, and not before.
+            return Some(latest.min(back.at + ADOPTION));
         }
         let considered = self.settings.make_before_break.considers(&entry.facts);
         if !considered || making.obstacle.is_some() || entry.tries > 0 {
@@ -200,6 +257,12 @@ impl Drain {
             return Some(worth);
         }
         Some(worth.min(making.since + PATIENCE))
+    }
+
+    /// What was asked before is not believed.
+    fn recent(&self) -> Instant {
+        let began = self.window.start();
+        began.checked_sub(RECENT).unwrap_or(began)
     }
 
     /// Until when it is worth the while to have a replacement made.
@@ -217,12 +280,14 @@ impl Drain {
         if !self.makes_first() {
             return;
         }
-        self.watch_workloads(now, shared, effects);
+        self.looks_wait = self.watch_workloads(now, shared, effects);
         self.notice_deleted(shared);
+        self.give_up(now, shared, effects);
         let candidates: Vec<Uid> = self
             .in_order()
             .filter(|e| matches!(e.state, State::Ready { .. }) && self.waits_until(e).is_some())
             .filter(|e| !e.making.is_detached(&e.facts) && e.making.patch.is_none())
+            .filter(|e| e.making.obstacle.is_none())
             .map(|e| e.facts.uid.clone())
             .collect();
         for uid in candidates {
@@ -264,7 +329,7 @@ impl Drain {
             let gone = match shared.workloads.of(namespace, &was.replica_set) {
                 Some(Workload::Known(set, _)) => set.uid != was.uid || set.going,
                 Some(Workload::Gone) => true,
-                Some(Workload::Unavailable(_)) | None => false,
+                Some(Workload::Unavailable(_) | Workload::Unanswered(_)) | None => false,
             };
             if gone {
                 entry.making.obstacle = Some(Obstacle::Deleted);
@@ -285,6 +350,9 @@ impl Drain {
         if let Some(found) = self.settings.make_before_break.obstacle(pod) {
             return obstacle(found);
         }
+        if shared.rights.barred(&pod.namespace) {
+            return obstacle(Obstacle::Forbidden);
+        }
         if now >= self.worth_until(entry) {
             return obstacle(Obstacle::NoTime);
         }
@@ -293,10 +361,13 @@ impl Drain {
         };
         let impatient = now >= entry.making.since + PATIENCE;
         let unknown = |why: &str| impatient.then(|| Obstacle::Unknown(why.to_owned()));
-        let workload = shared.workloads.of(&pod.namespace, &owner.name);
+        let of = (pod.namespace.as_str(), owner.name.as_str());
+        let workload = shared.workloads.believed(self.recent(), of);
         let set = match workload {
             None => return Err(unknown("no answer in time")),
-            Some(Workload::Unavailable(why)) => return Err(unknown(why)),
+            Some(Workload::Unavailable(why) | Workload::Unanswered(why)) => {
+                return Err(unknown(why));
+            }
             Some(known) => match (known.obstacle(pod), known) {
                 (None, Workload::Known(set, _)) => set,
                 (found, _) => return Err(Some(found.unwrap_or(Obstacle::Deleted))),
@@ -319,10 +390,16 @@ impl Drain {
     }
 
     /// Asks about the workloads of pods that may be, or are, detached, and for watches of them.
-    fn watch_workloads(&self, now: Instant, shared: &mut Shared, effects: &mut Vec<Effect>) {
+    /// Whether there is a question left for which there was no slot.
+    fn watch_workloads(
+        &self,
+        now: Instant,
+        shared: &mut Shared,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let mut waits = false;
         let mut hashes: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-        let began = self.window.start();
-        let recent = began.checked_sub(RECENT).unwrap_or(began);
+        let recent = self.recent();
         for entry in self.pods.values() {
             let pod = &entry.facts;
             let ready = matches!(entry.state, State::Ready { .. });
@@ -340,7 +417,20 @@ impl Drain {
                 _ => continue,
             };
             let of = (pod.namespace.as_str(), set.as_str());
-            shared.workloads.ask_since(recent, of, now, effects);
+            let since = match entry.making.was(pod) {
+                // What an earlier drain knew is older than what it did last; and what has ended
+                // between two watches neither told of.
+                Some(_) => {
+                    let released = matches!(entry.making.released, Some(Released::Before));
+                    let seen = released.then_some(entry.making.since);
+                    let watched = shared.workloads.watched_anew(&pod.namespace);
+                    recent
+                        .max(seen.unwrap_or(recent))
+                        .max(watched.unwrap_or(recent))
+                }
+                None => recent,
+            };
+            waits |= !shared.look_at(since, of, now, effects);
             let known = shared.workloads.of(&pod.namespace, set);
             // Of a Deployment that does not allow it, and of what is gone, nothing more is asked.
             let detached = entry.making.is_detached(pod);
@@ -356,6 +446,7 @@ impl Drain {
         for (namespace, hashes) in hashes {
             shared.workloads.watch(namespace, hashes, effects);
         }
+        waits
     }
 
     /// The detached pods that may go now, because others serve in their place: so many that with
@@ -369,18 +460,22 @@ impl Drain {
         let mut spare: BTreeMap<&Uid, i64> = BTreeMap::new();
         let stands = |e: &&Entry| e.stands_detached() && matches!(e.state, State::Ready { .. });
         let serves = |e: &&Entry| e.facts.ready && matches!(e.class, Class::Evict(_));
+        // One that is being put back may be counted already.
         let standing: Vec<(&Entry, &Detachment)> = self
             .in_order()
-            .filter(|e| stands(e) && serves(e))
+            .filter(|e| stands(e) && serves(e) && e.making.patch.is_none())
             .filter_map(|e| Some((e, e.facts.detached.as_ref()?)))
             .collect();
         for (entry, was) in &standing {
             let known = shared
                 .workloads
                 .of(&entry.facts.namespace, &was.replica_set);
+            let asked = shared
+                .workloads
+                .asked(&entry.facts.namespace, &was.replica_set);
             if let Some(Workload::Known(set, _)) = known
                 && set.uid == was.uid
-                && entry.making.is_released(&set.version)
+                && entry.making.is_released(&set.version, asked)
             {
                 let surplus = i64::from(set.available) - i64::from(set.wanted);
                 *spare.entry(&was.uid).or_insert(surplus) += 1;
@@ -396,7 +491,14 @@ impl Drain {
     }
 
     /// The answer to a patch.
-    pub(super) fn on_patched(&mut self, uid: &Uid, reply: Reply, now: Instant) {
+    pub(super) fn on_patched(
+        &mut self,
+        uid: &Uid,
+        reply: Reply,
+        now: Instant,
+        shared: &mut Shared,
+    ) {
+        let left = self.window.end().saturating_duration_since(now);
         let cancelled = self.cancelled.is_some();
         let Some(entry) = self.pods.get_mut(uid) else {
             return;
@@ -415,7 +517,7 @@ impl Drain {
                 match patch {
                     Some(Patch::Detach(_)) if entry.facts.is_detached() => {}
                     Some(Patch::Detach(was)) => making.detached = Some(was),
-                    Some(Patch::PutBack) => making.put_back = true,
+                    Some(Patch::PutBack) => making.returned(&entry.facts, now),
                     None => {}
                 }
                 return;
@@ -430,7 +532,10 @@ impl Drain {
             Reply::Forbidden { words } | Reply::Denied { words, .. } => words,
             Reply::Unclear { what } | Reply::Lost { what } => what,
             Reply::Unauthorized => "401 the token was refused".to_owned(),
-            Reply::Overloaded { .. } => "the API server was overloaded".to_owned(),
+            Reply::Overloaded { retry_after } => {
+                shared.overloaded(retry_after, left, uid, now);
+                "the API server was overloaded".to_owned()
+            }
             // It was changed meanwhile; what it is now is seen by the watch.
             Reply::Conflict => "somebody else changed it".to_owned(),
             Reply::BudgetClosed(_) | Reply::Misconfigured { .. } | Reply::NamespaceTerminating => {
@@ -458,10 +563,16 @@ impl Drain {
         }
         let waits = |e: &&Entry| matches!(e.state, State::Ready { .. } | State::Aside);
         let patches = self.pods.values().filter(waits);
-        let patches = patches.filter(|e| e.making.was_tried() || e.stands_detached());
+        let due = |e: &&Entry| {
+            let making = &e.making;
+            let decided = making.decided && making.patch.is_none() && making.obstacle.is_none();
+            decided || making.was_tried() || e.stands_detached()
+        };
+        let patches = patches.filter(due);
         patches
             .map(|e| e.making.not_before.max(opens))
-            .chain(shared.workloads.wake())
+            .chain(shared.workloads.wake().map(|at| at.max(opens)))
+            .chain(self.looks_wait.then_some(opens))
             .chain(self.cancelled.map(|at| at + super::PUTTING_BACK))
             .collect()
     }

@@ -49,7 +49,9 @@ impl Drain {
         let ready = matches!(entry.state, State::Ready { .. });
         let going = self.settings.dry_run && matches!(entry.state, State::Going { .. });
         let barred = shared.rights.barred(&entry.facts.namespace);
-        entry.is_done() || going || (ready && barred && self.delete_at(entry).is_none())
+        let idle = entry.is_done() || going || (ready && barred && self.delete_at(entry).is_none());
+        // A pod that is being detached when that is known is told of as what it is then.
+        idle && !(ready && entry.is_being_patched())
     }
 
     /// What is to be done with the pods, once it is known which there are.
@@ -85,7 +87,7 @@ impl Drain {
                 Class::Evict(_) => warnings(&e.facts).iter().map(ToString::to_string).collect(),
                 _ => Vec::new(),
             },
-            replacement: e.replacement(),
+            replacement: e.replacement(shared.rights.barred(&e.facts.namespace)),
             detachment: e.detachment().cloned(),
             finalizers: e.facts.finalizers.clone(),
             tries: e.tries,

@@ -16,6 +16,11 @@ const NARROWEST: usize = 4;
 /// halves them: many nodes ask the same server, and what waits there holds up others too.
 const ANSWER: (Duration, Duration) = (Duration::from_millis(600), Duration::from_secs(1));
 
+/// How long an eviction takes as long as none was answered: they are slower than other calls.
+const CALL: Duration = Duration::from_millis(250);
+/// The longest that is reckoned with.
+const LONGEST: Duration = Duration::from_secs(2);
+
 /// When the next call may start.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -30,6 +35,8 @@ pub(super) struct Pace {
     /// When all that was used up will have come back.
     full: Option<Instant>,
     away: Option<Away>,
+    /// How long evictions took of late.
+    call: Duration,
 }
 
 /// A call got no answer, and nothing has been heard since.
@@ -49,6 +56,7 @@ impl Pace {
             burst: limits.burst.max(1),
             full: None,
             away: None,
+            call: CALL,
         }
     }
 
@@ -72,6 +80,16 @@ impl Pace {
     /// How many calls may be under way.
     pub(super) fn width(&self) -> usize {
         self.width
+    }
+
+    /// How long an eviction may be expected to take.
+    pub(super) fn call(&self) -> Duration {
+        self.call
+    }
+
+    /// An eviction took so long: what is slower is believed at once, what is quicker by and by.
+    pub(super) fn took(&mut self, took: Duration) {
+        self.call = took.min(LONGEST).max((self.call * 3 + took) / 4);
     }
 
     /// A call that started at `since` was answered.

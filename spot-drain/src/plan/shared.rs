@@ -17,6 +17,11 @@ use crate::replacement::Workload;
 use crate::reply::Reply;
 use crate::report::Hindrance;
 
+/// The pause where an overloaded server names none.
+const OVERLOAD: Duration = Duration::from_secs(1);
+/// The shortest pause, whatever the server says and however late it is.
+const SHORTEST: Duration = Duration::from_millis(200);
+
 /// A call under way.
 #[derive(Debug)]
 struct UnderWay {
@@ -79,6 +84,16 @@ impl Shared {
                 replica_set,
                 workload,
             } => {
+                let workload = match workload {
+                    Workload::Unanswered(why) => {
+                        self.pace.lost(now);
+                        Workload::Unavailable(why)
+                    }
+                    answered => {
+                        self.pace.heard();
+                        answered
+                    }
+                };
                 if let Workload::Unavailable(why) = &workload {
                     self.hindered(Hindrance::Workload {
                         namespace: namespace.clone(),
@@ -92,9 +107,11 @@ impl Shared {
                 self.workloads.seen(set);
             }
             Learnt::ReplicaSetGone(set) => self.workloads.gone(set),
-            Learnt::ReplicaSetsWatched { namespace } => self.workloads.watched(&namespace, None),
+            Learnt::ReplicaSetsWatched { namespace } => {
+                self.workloads.watched(&namespace, None, now)
+            }
             Learnt::ReplicaSetsUnwatched { namespace, why } => {
-                self.workloads.watched(&namespace, Some(why.clone()));
+                self.workloads.watched(&namespace, Some(why.clone()), now);
                 self.hindered(Hindrance::ReplicaSetWatch { namespace, why });
             }
             Learnt::BudgetGone { namespace, name } => self.lanes.gone(&namespace, &name),
@@ -153,8 +170,28 @@ impl Shared {
 
     /// Whether a call may start at `now`, whatever its lane.
     pub(super) fn has_slot(&self, now: Instant) -> bool {
-        let under_way = self.calls.len() + self.patches.len();
+        let under_way = self.calls.len() + self.patches.len() + self.workloads.open();
         under_way < self.pace.width() && self.opens(now) <= now
+    }
+
+    /// Asks about a workload of which nothing was asked since a moment; whether that could be done
+    /// where it is needed.
+    pub(super) fn look_at(
+        &mut self,
+        since: Instant,
+        workload: (&str, &str),
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        if !self.workloads.wants(since, workload, now) {
+            return true;
+        }
+        if !self.has_slot(now) {
+            return false;
+        }
+        self.pace.take(now);
+        self.workloads.ask(workload, now, effects);
+        true
     }
 
     /// A patch of a pod starts.
@@ -232,8 +269,16 @@ impl Shared {
         busy
     }
 
-    /// The server asks to be left alone for `pause`.
-    pub(super) fn pause(&mut self, pause: Duration, pod: &Uid, now: Instant) {
+    /// The server is overloaded, and asks to be left alone for a while; so much is `left` of a window.
+    pub(super) fn overloaded(
+        &mut self,
+        retry_after: Option<Duration>,
+        left: Duration,
+        pod: &Uid,
+        now: Instant,
+    ) {
+        let asked = retry_after.filter(|asked| !asked.is_zero());
+        let pause = asked.unwrap_or(OVERLOAD).min(left / 4).max(SHORTEST);
         let until = now + pause + self.lanes.jitter(pause, pod);
         self.paused = self.paused.max(Some(until));
     }

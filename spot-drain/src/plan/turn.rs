@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::drain::Drain;
 use super::entry::{Entry, State};
+use super::lane::LaneKey;
 use super::shared::Shared;
 use super::{ANSWERS, BudgetPolicy, Effect, LINGER};
 use crate::facts::Uid;
@@ -23,13 +24,19 @@ enum Start {
     Evict,
 }
 
-/// From when on the pods of each wave may go, as far as their wave decides.
-struct Waves(BTreeMap<u8, Instant>);
+/// From when on pods may go, as far as others decide.
+struct Times {
+    /// By their waves; those that need not wait are not in the map.
+    waves: BTreeMap<u8, Instant>,
+    /// Pods that wait for their replacements, and until when: those of one lane go one after the
+    /// other, and the last one's grace has to fit too.
+    waits: BTreeMap<Uid, Instant>,
+}
 
-impl Waves {
-    /// When the wave starts; those that need not wait are not in the map.
+impl Times {
+    /// When the wave starts.
     fn starts(&self, wave: u8) -> Option<Instant> {
-        self.0.get(&wave).copied()
+        self.waves.get(&wave).copied()
     }
 }
 
@@ -101,14 +108,14 @@ impl Drain {
 
     /// When there is something to do without anything being heard.
     pub(super) fn next_wake(&self, now: Instant, shared: &Shared) -> Instant {
-        let waves = self.waves();
         let ready = self.replaced(shared);
+        let times = self.times(&ready, shared);
         let opens = shared.opens(now);
         let pods = self.pods.values().flat_map(|e| match e.state {
             State::Ready { not_before } => {
                 let evict = (!shared.rights.barred(&e.facts.namespace)).then(|| {
                     let lane = shared.lanes.opens(&e.lane).unwrap_or(now);
-                    let due = self.due(e, &waves, &ready);
+                    let due = self.due(e, &times, &ready);
                     not_before.max(lane).max(due).max(opens)
                 });
                 [evict, self.delete_at(e).map(|at| at.max(opens))]
@@ -134,7 +141,7 @@ impl Drain {
     /// keep others of its lane, which another budget or none may hold, from being tried. Of the
     /// rest those that are not ready: they serve nobody, and their budget may not count them.
     fn startable(&self, now: Instant, ready: &BTreeSet<Uid>, shared: &Shared) -> Vec<(Uid, Start)> {
-        let waves = self.waves();
+        let times = self.times(ready, shared);
         let mut startable = Vec::new();
         for entry in self.in_order() {
             let State::Ready { not_before } = entry.state else {
@@ -147,7 +154,7 @@ impl Drain {
                     Start::EvictLate
                 }
             } else if !shared.rights.barred(&entry.facts.namespace)
-                && now >= not_before.max(self.due(entry, &waves, ready))
+                && now >= not_before.max(self.due(entry, &times, ready))
             {
                 Start::Evict
             } else {
@@ -165,29 +172,72 @@ impl Drain {
     }
 
     /// From when on a pod may be evicted; `ready` are those whose replacements are.
-    fn due(&self, entry: &Entry, waves: &Waves, ready: &BTreeSet<Uid>) -> Instant {
+    fn due(&self, entry: &Entry, times: &Times, ready: &BTreeSet<Uid>) -> Instant {
         let turn = entry.turn();
         let latest = self.window.latest_for(entry.facts.grace);
         if turn.last {
             return latest;
         }
-        let turn = waves.starts(turn.wave).unwrap_or(self.window.start());
+        let turn = times.starts(turn.wave).unwrap_or(self.window.start());
         if ready.contains(&entry.facts.uid) {
             return turn;
         }
-        self.waits_until(entry)
+        let waits = times.waits.get(&entry.facts.uid).copied();
+        waits
+            .or_else(|| self.waits_until(entry))
             .map_or(turn, |until| turn.max(until))
     }
 
+    fn times(&self, ready: &BTreeSet<Uid>, shared: &Shared) -> Times {
+        Times {
+            waves: self.waves(),
+            waits: self.waits(ready, shared),
+        }
+    }
+
+    /// Until when detached pods wait: the last of a lane as long as its grace allows, and each one
+    /// before it a call's time less, as many at once as the lane is wide.
+    fn waits(&self, ready: &BTreeSet<Uid>, shared: &Shared) -> BTreeMap<Uid, Instant> {
+        let mut queues: BTreeMap<&LaneKey, Vec<(Instant, &Uid)>> = BTreeMap::new();
+        for entry in self.in_order() {
+            let uid = &entry.facts.uid;
+            let waits = matches!(entry.state, State::Ready { .. }) && !ready.contains(uid);
+            let until = self.waits_until(entry).filter(|_| waits);
+            if let Some(until) = until.filter(|_| entry.is_as_good_as_detached()) {
+                let lane = shared.lanes.current(&entry.lane);
+                queues.entry(lane).or_default().push((until, uid));
+            }
+        }
+        let each = shared.pace.call();
+        let mut waits = BTreeMap::new();
+        for (lane, mut queue) in queues {
+            let width = match lane {
+                LaneKey::Free => shared.pace.width(),
+                lane => shared.lanes.width(lane),
+            };
+            queue.sort_by_key(|(until, _)| *until); // of equals the first in order is the first
+            let mut later: Vec<Instant> = Vec::new();
+            for (until, uid) in queue.into_iter().rev() {
+                // By the time that the one goes which needs its place.
+                let next = later.len().checked_sub(width).and_then(|n| later.get(n));
+                let before = next.and_then(|next| next.checked_sub(each));
+                let until = before.map_or(until, |before| until.min(before));
+                later.push(until);
+                waits.insert(uid.clone(), until);
+            }
+        }
+        waits
+    }
+
     /// When the waves start that wait for others.
-    fn waves(&self) -> Waves {
+    fn waves(&self) -> BTreeMap<u8, Instant> {
         // The longest grace of each wave that has something left to do.
         let mut longest: BTreeMap<u8, Duration> = BTreeMap::new();
         for entry in self.pods.values().filter(|e| !e.is_done()) {
             let grace = longest.entry(entry.turn().wave).or_default();
             *grace = entry.facts.grace.max(*grace);
         }
-        Waves(self.window.waves(&longest))
+        self.window.waves(&longest)
     }
 
     /// When a pod is deleted past its budget.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Effect;
-use crate::replacement::{ReplicaSetFacts, Workload};
+use crate::replacement::{Obstacle, ReplicaSetFacts, Workload};
 
 /// The pause before what could not be learnt is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -24,14 +24,34 @@ struct Known {
     workload: Option<Workload>,
     /// A question has not been answered yet.
     open: bool,
+    /// The last answer was none; what was known before it holds.
+    failed: bool,
     asked: Instant,
+    /// When that was asked which was answered last.
+    answered: Option<Instant>,
+    /// Its Deployment was being rolled out when it was asked before.
+    rolled: bool,
 }
 
 impl Known {
     /// When it is asked again.
     fn again(&self) -> Option<Instant> {
-        let failed = matches!(self.workload, Some(Workload::Unavailable(_)));
-        (failed && !self.open).then(|| self.asked + AGAIN)
+        (!self.open && (self.failed || self.is_doubtful())).then(|| self.asked + AGAIN)
+    }
+
+    /// Whether what is known must be heard twice to be believed: the numbers of a Deployment come
+    /// from its ReplicaSets one after the other.
+    fn is_doubtful(&self) -> bool {
+        !self.rolled && self.rolls_out()
+    }
+
+    fn rolls_out(&self) -> bool {
+        match &self.workload {
+            Some(Workload::Known(_, Some(deployment))) => {
+                deployment.obstacle() == Some(Obstacle::RollingOut)
+            }
+            _ => false,
+        }
     }
 }
 
@@ -40,6 +60,9 @@ impl Known {
 struct Watch {
     hashes: BTreeSet<String>,
     state: State,
+    /// When it began first, and when it began anew: what has ended in between was not told.
+    began: Option<Instant>,
+    anew: Option<Instant>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -67,7 +90,41 @@ impl Workloads {
         self.known.get(&key)?.workload.as_ref()
     }
 
-    /// Asks about a workload, once at a time; what could not be learnt is asked again.
+    /// The same, where it was asked `since` then and need not be heard again to be believed.
+    pub(super) fn believed(
+        &self,
+        since: Instant,
+        (namespace, replica_set): (&str, &str),
+    ) -> Option<&Workload> {
+        let key = (namespace.to_owned(), replica_set.to_owned());
+        let known = self.known.get(&key).filter(|known| !known.is_doubtful())?;
+        let old = known.answered.is_some_and(|asked| asked < since);
+        known.workload.as_ref().filter(|_| !old)
+    }
+
+    /// When that was asked of a workload which was answered last.
+    pub(super) fn asked(&self, namespace: &str, replica_set: &str) -> Option<Instant> {
+        let key = (namespace.to_owned(), replica_set.to_owned());
+        self.known.get(&key)?.answered
+    }
+
+    /// Whether a workload is to be asked about at `now`: once at a time, again where that could not
+    /// be learnt, and where it was asked before `since`.
+    pub(super) fn wants(
+        &self,
+        since: Instant,
+        (namespace, replica_set): (&str, &str),
+        now: Instant,
+    ) -> bool {
+        let key = (namespace.to_owned(), replica_set.to_owned());
+        let wants = |known: &Known| {
+            let old = !known.open && known.asked < since;
+            old || known.again().is_some_and(|at| now >= at)
+        };
+        self.known.get(&key).is_none_or(wants)
+    }
+
+    /// Asks about a workload. What could be learnt of it before holds until there is an answer.
     pub(super) fn ask(
         &mut self,
         (namespace, replica_set): (&str, &str),
@@ -75,38 +132,35 @@ impl Workloads {
         effects: &mut Vec<Effect>,
     ) {
         let key = (namespace.to_owned(), replica_set.to_owned());
-        let known = self.known.get(&key);
-        if known.is_none_or(|known| known.again().is_some_and(|at| now >= at)) {
-            effects.push(Effect::LookAtWorkload {
-                namespace: key.0.clone(),
-                replica_set: key.1.clone(),
-            });
-            let known = Known {
-                workload: None,
-                open: true,
-                asked: now,
-            };
-            self.known.insert(key, known);
-        }
+        effects.push(Effect::LookAtWorkload {
+            namespace: key.0.clone(),
+            replica_set: key.1.clone(),
+        });
+        let before = self.known.remove(&key);
+        let rolled = before.as_ref().is_some_and(Known::rolls_out);
+        let answered = before.as_ref().and_then(|known| known.answered);
+        let known = Known {
+            workload: before
+                .and_then(|known| known.workload)
+                .filter(|known| matches!(known, Workload::Known(..) | Workload::Gone) && !rolled),
+            open: true,
+            failed: false,
+            asked: now,
+            answered,
+            rolled,
+        };
+        self.known.insert(key, known);
     }
 
-    /// The same, where what is known of it was asked before `since`.
-    pub(super) fn ask_since(
-        &mut self,
-        since: Instant,
-        (namespace, replica_set): (&str, &str),
-        now: Instant,
-        effects: &mut Vec<Effect>,
-    ) {
+    /// Whether a question about a workload is open.
+    pub(super) fn is_asked(&self, (namespace, replica_set): (&str, &str)) -> bool {
         let key = (namespace.to_owned(), replica_set.to_owned());
-        if self
-            .known
-            .get(&key)
-            .is_some_and(|k| !k.open && k.asked < since)
-        {
-            self.known.remove(&key);
-        }
-        self.ask((namespace, replica_set), now, effects);
+        self.known.get(&key).is_some_and(|known| known.open)
+    }
+
+    /// How many questions are open.
+    pub(super) fn open(&self) -> usize {
+        self.known.values().filter(|known| known.open).count()
     }
 
     /// When something is asked again.
@@ -143,12 +197,30 @@ impl Workloads {
         }
     }
 
+    /// When the watch of a namespace began anew, where there was one before.
+    pub(super) fn watched_anew(&self, namespace: &str) -> Option<Instant> {
+        self.watches.get(namespace)?.anew
+    }
+
     /// The answer to a question.
     pub(super) fn learn(&mut self, namespace: String, replica_set: String, workload: Workload) {
         // What was not asked for is not kept.
         if let Some(known) = self.known.get_mut(&(namespace, replica_set)) {
             known.open = false;
-            known.workload = Some(workload);
+            known.failed = matches!(workload, Workload::Unavailable(_));
+            if known.failed && known.workload.is_some() {
+                return;
+            }
+            known.answered = (!known.failed).then_some(known.asked);
+            // The watch may have been quicker than the answer.
+            known.workload = Some(match (known.workload.take(), workload) {
+                (Some(Workload::Known(seen, _)), Workload::Known(set, deployment))
+                    if seen.uid == set.uid && is_later(&seen.version, &set.version) =>
+                {
+                    Workload::Known(seen, deployment)
+                }
+                (_, workload) => workload,
+            });
         }
     }
 
@@ -179,8 +251,12 @@ impl Workloads {
     }
 
     /// The watch of a namespace has begun, or has failed.
-    pub(super) fn watched(&mut self, namespace: &str, failed: Option<String>) {
+    pub(super) fn watched(&mut self, namespace: &str, failed: Option<String>, now: Instant) {
         if let Some(watch) = self.watches.get_mut(namespace) {
+            if failed.is_none() {
+                watch.anew = watch.began.map(|_| now);
+                watch.began.get_or_insert(now);
+            }
             watch.state = failed.map_or(State::Live, State::Dead);
         }
     }
@@ -217,9 +293,9 @@ mod tests {
 
     fn asked(now: Instant) -> Workloads {
         let (mut workloads, mut effects) = (Workloads::default(), Vec::new());
+        assert!(workloads.wants(now, WEB, now));
         workloads.ask(WEB, now, &mut effects);
-        workloads.ask(WEB, now, &mut effects);
-        assert_eq!(effects.len(), 1, "asked once");
+        assert!(!workloads.wants(now, WEB, now), "asked once");
         workloads
     }
 
@@ -234,11 +310,25 @@ mod tests {
         answer(&mut workloads, Workload::Unavailable("away".into()));
         let again = workloads.wake().min();
         assert_eq!(again, Some(now + AGAIN));
-        let mut effects = Vec::new();
-        workloads.ask(WEB, now + AGAIN / 2, &mut effects);
-        assert_eq!(effects, vec![]);
-        workloads.ask(WEB, now + AGAIN, &mut effects);
-        assert_eq!((effects.len(), workloads.wake().min()), (1, None));
+        assert!(!workloads.wants(now, WEB, now + AGAIN / 2));
+        assert!(workloads.wants(now, WEB, now + AGAIN));
+        workloads.ask(WEB, now + AGAIN, &mut Vec::new());
+        assert_eq!(workloads.wake().min(), None);
+    }
+
+    #[test]
+    fn what_was_known_holds_until_there_is_an_answer_and_longer_where_the_watch_was_quicker() {
+        let now = Instant::now();
+        let mut workloads = asked(now);
+        answer(&mut workloads, Workload::Known(set("r", "5"), None));
+        workloads.ask(WEB, now + AGAIN, &mut Vec::new());
+        assert!(workloads.of("shop", "web").is_some());
+        assert_eq!(workloads.asked("shop", "web"), Some(now));
+        workloads.seen(set("r", "9"));
+        answer(&mut workloads, Workload::Known(set("r", "7"), None));
+        let known = workloads.of("shop", "web");
+        assert!(matches!(known, Some(Workload::Known(set, _)) if set.version == "9"));
+        assert_eq!(workloads.asked("shop", "web"), Some(now + AGAIN));
     }
 
     #[test]
@@ -269,7 +359,7 @@ mod tests {
         let (mut workloads, mut effects) = (Workloads::default(), Vec::new());
         let hashes = |all: &[&str]| all.iter().map(|h| (*h).to_owned()).collect();
         workloads.watch("shop", hashes(&["b"]), &mut effects);
-        workloads.watched("shop", None);
+        workloads.watched("shop", None, Instant::now());
         assert_eq!(workloads.sight("shop"), Sight::Live);
         workloads.watch("shop", hashes(&["b"]), &mut effects);
         assert_eq!(effects.len(), 1);

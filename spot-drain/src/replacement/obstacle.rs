@@ -14,7 +14,7 @@ pub enum Obstacle {
     NoReplicaSet,
     /// Its ReplicaSet belongs to no Deployment, which would say whether two may run at once.
     NoDeployment,
-    /// It has a claimed volume, which may be one that a single node holds.
+    /// It has a volume that a single node may hold.
     Volume,
     /// It tolerates a cordon: its replacement might land on the node that goes.
     ToleratesCordon,
@@ -28,6 +28,10 @@ pub enum Obstacle {
     RollingOut,
     /// Its ReplicaSet or Deployment is gone or going.
     Deleted,
+    /// Its ReplicaSet could not make another pod, in these words.
+    NotMade(String),
+    /// Evictions are forbidden in its namespace: it would stay detached.
+    Forbidden,
     /// Its workload could not be looked at, and why.
     Unknown(String),
     /// The node was not known to take no new pods: its replacement might have come back to it.
@@ -45,7 +49,7 @@ impl fmt::Display for Obstacle {
             Self::Annotation => "unknown value of its make-before-break annotation",
             Self::NoReplicaSet => "no ReplicaSet owns it",
             Self::NoDeployment => "no Deployment says whether two may run at once",
-            Self::Volume => "it has a claimed volume",
+            Self::Volume => "it has a volume that one node may hold",
             Self::ToleratesCordon => "it tolerates the cordon",
             Self::NotReady => "it is not ready",
             Self::Recreate => "its Deployment's strategy is not RollingUpdate",
@@ -54,6 +58,10 @@ impl fmt::Display for Obstacle {
             Self::Deleted => "its workload is being deleted",
             Self::NotCordoned => "the node was not known to be cordoned",
             Self::NoTime => "its grace leaves no time to wait",
+            Self::Forbidden => "evictions are forbidden",
+            Self::NotMade(words) => {
+                return write!(f, "its ReplicaSet cannot make another ({words})");
+            }
             Self::Unknown(why) => return write!(f, "its workload is unknown ({why})"),
             Self::Refused(words) => return write!(f, "it could not be detached ({words})"),
         })

@@ -58,7 +58,7 @@ fn what_the_pod_itself_says_against_it() {
         with(|p| p.make = Some("yes".into())),
         with(|p| p.owner = None),
         with(|p| drop(p.labels.remove(HASH_LABEL))),
-        with(|p| p.claims = true),
+        with(|p| p.bound = true),
         with(|p| p.tolerates_cordon = true),
         with(|p| p.ready = false),
         with(|p| p.make = Some("on".into())),
@@ -116,6 +116,14 @@ fn what_the_workload_says_against_it() {
             "{path}"
         );
     }
+    // Fewer than are wanted are no rollout: one is detached elsewhere, was lost, or is yet to be made.
+    for (replicas, updated, wanted) in [(2, 2, 3), (3, 3, 5), (0, 0, 3)] {
+        let mut missed = deployment();
+        missed["spec"]["replicas"] = wanted.into();
+        missed["status"]["replicas"] = replicas.into();
+        missed["status"]["updatedReplicas"] = updated.into();
+        assert_eq!(workload(set(), missed).obstacle(&pod()), None, "{wanted}");
+    }
     let mut going = set();
     going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
     let going = workload(going, deployment()).obstacle(&pod());
@@ -147,6 +155,19 @@ fn a_set_is_read_as_the_api_writes_it() {
     assert_eq!((facts.wanted, facts.available), (3, 2));
     assert_eq!(facts.hash.as_deref(), Some("abc"));
     assert_eq!(facts.owner.map(|o| o.name).as_deref(), Some("web"));
+    assert_eq!((facts.made, facts.failure), (3, None));
+    let failure = |kind: &str, status: &str, reason: &str| {
+        let mut set = set();
+        set["status"]["conditions"] = json!([{"type": kind, "status": status, "reason": reason,
+            "message": "exceeded quota"}]);
+        let facts: ReplicaSetFacts = serde_json::from_value(set).unwrap();
+        facts.failure
+    };
+    let said = failure("ReplicaFailure", "True", "FailedCreate");
+    assert_eq!(said.as_deref(), Some("exceeded quota"));
+    assert_eq!(failure("ReplicaFailure", "False", "FailedCreate"), None);
+    assert_eq!(failure("ReplicaFailure", "True", "FailedDelete"), None);
+    assert_eq!(failure("Other", "True", "FailedCreate"), None);
     let nothing: ReplicaSetFacts = serde_json::from_str("{}").unwrap();
     assert_eq!((nothing.wanted, nothing.available), (1, 0));
 }

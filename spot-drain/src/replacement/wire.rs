@@ -48,7 +48,26 @@ struct Selector {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct SetStatus {
+    replicas: i64,
     available_replicas: i64,
+    conditions: Vec<Condition>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Condition {
+    r#type: String,
+    status: String,
+    reason: String,
+    message: String,
+}
+
+impl Condition {
+    /// What kept pods from being made, where it says so: `ReplicaFailure` tells of deletions too.
+    fn failure(self) -> Option<String> {
+        let tells = self.r#type == "ReplicaFailure" && self.status == "True";
+        (tells && self.reason == "FailedCreate").then_some(self.message)
+    }
 }
 
 /// A Deployment and what it is called.
@@ -159,6 +178,8 @@ impl From<ReplicaSet> for ReplicaSetFacts {
             owner: controller(metadata.owner_references),
             wanted: counted(spec.replicas.unwrap_or(1)),
             available: counted(status.available_replicas),
+            made: counted(status.replicas),
+            failure: status.conditions.into_iter().find_map(Condition::failure),
             going: metadata.deletion_timestamp.is_some(),
         }
     }
@@ -180,7 +201,10 @@ impl From<Deployment> for DeploymentFacts {
         Self {
             rolls: matches!(strategy.r#type.as_str(), "" | "RollingUpdate"),
             surge: surge.of(replicas),
-            rolled_out: current && status.updated_replicas >= status.replicas.max(replicas),
+            // Not compared with what is wanted: that is missed too while a pod is being detached
+            // elsewhere, lost, or yet to be made after a scaling. A rollout has pods of another
+            // template as long as it lasts.
+            rolled_out: current && status.updated_replicas >= status.replicas,
             going: metadata.deletion_timestamp.is_some(),
         }
     }

@@ -124,7 +124,7 @@ impl fmt::Display for Replacement {
             Self::Late => f.write_str("its replacement was not ready in time"),
             Self::Awaited => f.write_str("detached, its replacement not ready yet"),
             Self::PutBack => f.write_str("put back"),
-            Self::Stuck { why } => write!(f, "detached, and could not be put back ({why})"),
+            Self::Stuck { why } => write!(f, "left detached ({why})"),
             Self::NotFirst { why } => write!(f, "no replacement first: {why}"),
         }
     }

@@ -50,7 +50,16 @@ pub struct Loss {
 pub struct Meter {
     cluster: Cluster,
     stop: oneshot::Sender<()>,
-    task: JoinSet<Result<BTreeMap<String, Loss>>>,
+    task: JoinSet<Result<Seen>>,
+}
+
+/// What was seen until it was told to stop.
+#[derive(Default)]
+struct Seen {
+    losses: BTreeMap<String, Loss>,
+    /// The workloads of all pods that there were, by their names: those of one may begin as those of
+    /// another.
+    apps: BTreeMap<String, String>,
 }
 
 impl Meter {
@@ -75,8 +84,8 @@ impl Meter {
     pub async fn stop(mut self, kinds: &[Kind], lost: &[String]) -> Result<Vec<Loss>> {
         let _ = self.stop.send(()); // it may have ended by an error already
         let ended = self.task.join_next().await;
-        let mut losses = match ended {
-            Some(Ok(losses)) => losses?,
+        let Seen { mut losses, apps } = match ended {
+            Some(Ok(seen)) => seen?,
             other => return Err(Error::Usage(format!("the meter ended: {other:?}"))),
         };
         let killed = self.cluster.events(KILLED_BY_GRACE).await?;
@@ -87,7 +96,7 @@ impl Meter {
         Ok(kinds
             .iter()
             .map(|kind| {
-                let of_it = |pod: &&String| pod.starts_with(&format!("{}-", kind.name));
+                let of_it = |pod: &&String| apps.get(*pod).is_some_and(|app| app == kind.name);
                 Loss {
                     workload: kind.name.to_owned(),
                     allowed: kind.allowed,
@@ -104,23 +113,24 @@ async fn look(
     cluster: Cluster,
     kinds: Vec<Kind>,
     mut stopped: oneshot::Receiver<()>,
-) -> Result<BTreeMap<String, Loss>> {
-    let mut losses: BTreeMap<String, Loss> = BTreeMap::new();
+) -> Result<Seen> {
+    let mut seen = Seen::default();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut before = Instant::now();
     loop {
         tokio::select! {
             biased;
-            _ = &mut stopped => return Ok(losses),
+            _ = &mut stopped => return Ok(seen),
             _ = ticks.tick() => {}
         }
-        let (serving, endpoints) = tokio::try_join!(serving(&cluster), endpoints(&cluster))?;
+        let serving = serving(&cluster, &mut seen.apps);
+        let (serving, endpoints) = tokio::try_join!(serving, endpoints(&cluster))?;
         let now = Instant::now();
         let passed = now.duration_since(before).as_secs_f64();
         before = now;
         for kind in &kinds {
-            let loss = losses.entry(kind.name.to_owned()).or_default();
+            let loss = seen.losses.entry(kind.name.to_owned()).or_default();
             let serve = serving.get(kind.name).copied().unwrap_or(0);
             let missing = u32::try_from(kind.wanted().saturating_sub(serve)).unwrap_or(u32::MAX);
             loss.missing_replica_seconds += f64::from(missing) * passed;
@@ -134,16 +144,21 @@ async fn look(
     }
 }
 
-/// How many pods of each workload serve.
-async fn serving(cluster: &Cluster) -> Result<BTreeMap<String, usize>> {
+/// How many pods of each workload serve; `apps` has of each pod that there is whose it is.
+async fn serving(
+    cluster: &Cluster,
+    apps: &mut BTreeMap<String, String>,
+) -> Result<BTreeMap<String, usize>> {
     let cached = ListParams::default().match_any();
     let pods = cluster.api::<Pod>().list(&cached).await;
     let mut serving = BTreeMap::new();
     for pod in pods.context("look at the pods")? {
+        let app = pod.metadata.labels.as_ref().and_then(|l| l.get("app"));
+        let app = app.cloned().unwrap_or_default();
         if pod.metadata.deletion_timestamp.is_none() && is_ready(&pod) {
-            let app = pod.metadata.labels.unwrap_or_default().remove("app");
-            *serving.entry(app.unwrap_or_default()).or_default() += 1;
+            *serving.entry(app.clone()).or_default() += 1;
         }
+        apps.insert(pod.metadata.name.unwrap_or_default(), app);
     }
     Ok(serving)
 }

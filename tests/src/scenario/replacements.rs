@@ -18,14 +18,18 @@ use spot_drain::{
     replacement::{DETACHED_ANNOTATION, MakeBeforeBreak},
     report::{PodReport, Replacement},
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 use super::{
-    Handling, Stage, drained::Drained, millis, quarantine::is_cordoned, secs, stage::Rights,
+    Handling, Stage, drain::order_for, drained::Drained, millis, quarantine::is_cordoned, secs,
+    stage::Rights,
 };
 use crate::{
     Result,
-    cluster::{Budget, Node, Workload},
+    cluster::{Budget, Node, NodeSpec, Workload},
     wait::wait_until,
     wire::Call,
 };
@@ -168,15 +172,110 @@ pub(super) async fn replacements_that_are_ready_too_late_cut_no_grace(stage: &St
     is_whole(stage, "web", 2).await
 }
 
-pub(super) async fn where_a_quota_is_reached_no_grace_is_cut(stage: &Stage) -> Result<()> {
+pub(super) async fn where_a_quota_is_reached_pods_go_as_ever(stage: &Stage) -> Result<()> {
     let (doomed, _other) = stage.two_nodes().await?;
-    let web = slow_to_start("web", 2);
+    let web = slow_to_start("web", 3);
     stage.cluster.deploy_on(&doomed, &web).await?;
-    let quota = json!({"metadata": {"name": "full"}, "spec": {"hard": {"pods": "2"}}});
+    stage
+        .cluster
+        .budget(&web, Budget::MaxUnavailable(1))
+        .await?;
+    stage.cluster.wait_budget("web", 1).await?;
+    let quota = json!({"metadata": {"name": "full"}, "spec": {"hard": {"pods": "3"}}});
     stage.cluster.make::<ResourceQuota>(quota).await?;
-    let drain = stage.drain(&doomed).window(30).rights(rights());
+    // Until the quota counts them it refuses none.
+    wait_until("a full quota", secs(30), async || {
+        let quota = stage.cluster.api::<ResourceQuota>().get("full").await;
+        let used = quota
+            .map_err(|e| e.to_string())?
+            .status
+            .and_then(|s| s.used);
+        let used = used.and_then(|used| Some(used.get("pods")?.0.clone()));
+        if used.as_deref() == Some("3") {
+            Ok(())
+        } else {
+            Err(format!("{used:?}"))
+        }
+    })
+    .await?;
+    let drain = stage.drain(&doomed).window(90).rights(rights());
+    let drain = drain.settings(switch_on);
+    let (drained, least) = at_worst(stage, "web", drain.run()).await?;
+    assert!(drained.all_gone("web", 3), "{drained}");
+    assert_eq!(drained.graces("web"), [None; 3], "{drained}");
+    // As the budget allows, and the first at once: its ReplicaSet tries again soon.
+    assert!(least >= 2, "{drained}");
+    let first = drained.at(drained.accepted("web")?);
+    assert!(first < secs(5) + stage.noise(), "{drained}");
+    for pod in drained.pods("web") {
+        let why = match &pod.replacement {
+            Some(Replacement::NotFirst { why }) => why.clone(),
+            other => format!("{other:?}"),
+        };
+        assert!(why.contains("exceeded quota"), "{drained}");
+    }
+    is_whole(stage, "web", 3).await
+}
+
+pub(super) async fn two_nodes_at_once_are_both_replaced_first(stage: &Stage) -> Result<()> {
+    let (one, other) = stage.two_nodes().await?;
+    let two = stage.cluster.add_node(&NodeSpec::spot("too")).await?;
+    let web = slow_to_start("web", 2);
+    stage.cluster.deploy_on(&one, &web).await?;
+    stage.cluster.cordon(&one.name, true).await?;
+    stage.cluster.cordon(&other.name, true).await?;
+    let more = json!({"spec": {"replicas": 4}});
+    stage.cluster.merge::<Deployment>("web", more).await?;
+    stage.cluster.wait_ready("web", 4).await?;
+    stage.cluster.cordon(&two.name, true).await?;
+    stage.cluster.cordon(&other.name, false).await?;
+    let connection = stage.connect(&rights()).await?;
+    let (_orders, ordered) = watch::channel(order_for(Instant::now(), secs(60)).with_held(true));
+    let drain = |node: &Node, later: u64| {
+        let mut settings = Settings::default();
+        switch_on(&mut settings);
+        let drainer = NodeDrainer::new(connection.pods(&node.name)).with_settings(settings);
+        let ordered = ordered.clone();
+        async move {
+            sleep(millis(later)).await;
+            drainer.drain(ordered).await
+        }
+    };
+    let drains = async { Ok(tokio::join!(drain(&one, 0), drain(&two, 30))) };
+    let ((first, second), least) = at_worst(stage, "web", drains).await?;
+    for report in [first, second] {
+        let replaced = count(&report.pods, &Replacement::First);
+        assert_eq!(
+            (report.outcome, replaced),
+            (DrainOutcome::Complete, 2),
+            "{report}"
+        );
+    }
+    assert_eq!(least, 4);
+    is_whole(stage, "web", 4).await
+}
+
+pub(super) async fn without_the_right_to_evict_what_is_detached_is_told(
+    stage: &Stage,
+) -> Result<()> {
+    let (doomed, _other) = stage.two_nodes().await?;
+    stage
+        .cluster
+        .deploy_on(&doomed, &slow_to_start("web", 2))
+        .await?;
+    let rights = rights().without("create", "pods/eviction");
+    let connection = stage.connect(&rights).await?;
+    let drain = stage.drain(&doomed).window(60).rights(rights);
     let drained = drain.settings(switch_on).run().await?;
-    late_and_whole(&drained)
+    let why = "evictions are forbidden".to_owned();
+    let stuck = count(&drained.report.pods, &Replacement::Stuck { why });
+    assert_eq!(stuck, 2, "{drained}");
+    // Where the notice is taken back after all, so are they.
+    let mut settings = Settings::default();
+    switch_on(&mut settings);
+    let drainer = NodeDrainer::new(connection.pods(&doomed.name)).with_settings(settings);
+    assert!(drainer.take_back().await);
+    is_whole(stage, "web", 2).await
 }
 
 /// Both pods of `web` were evicted when their graces had to begin, and had all of them.
@@ -339,4 +438,46 @@ pub(super) async fn killed_and_the_notice_gone_it_is_taken_back(stage: &Stage) -
     is_whole(stage, "web", 2).await?;
     sleep(Duration::from_secs(5)).await;
     is_whole(stage, "web", 2).await
+}
+
+/// Killed after the patches were sent, while the replacements start, when they are ready, and when
+/// the pods are being evicted; what follows is told the next drain. A minute later there is nobody
+/// who is nobody's, and none too many.
+async fn killed_in_any_phase(stage: &Stage, called_off: bool) -> Result<()> {
+    let (doomed, _other) = stage.two_nodes().await?;
+    let mut apps = Vec::new();
+    for (phase, lives) in [30, 300, 1_500, 3_300, 4_000].into_iter().enumerate() {
+        let web = slow_to_start(&format!("web-{phase}"), 2);
+        apps.push(web.name().to_owned());
+        stage.cluster.cordon(&doomed.name, false).await?;
+        stage.cluster.deploy_on(&doomed, &web).await?;
+        let drain = || stage.drain(&doomed).window(60).rights(rights());
+        let killed = drain().settings(switch_on).start().await?;
+        sleep(millis(lives)).await;
+        drop(killed);
+        let next = drain().settings(switch_on).start().await?;
+        if called_off {
+            sleep(millis(300)).await;
+            next.cancel();
+        }
+        next.end().await?;
+        for app in &apps {
+            is_whole(stage, app, 2).await?;
+        }
+    }
+    sleep(secs(60)).await;
+    for app in &apps {
+        is_whole(stage, app, 2).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn killed_in_any_phase_none_is_left_over(stage: &Stage) -> Result<()> {
+    killed_in_any_phase(stage, false).await
+}
+
+pub(super) async fn killed_in_any_phase_and_called_off_none_is_left_over(
+    stage: &Stage,
+) -> Result<()> {
+    killed_in_any_phase(stage, true).await
 }

@@ -17,7 +17,7 @@ use crate::Result;
 const AT_A_TIME: usize = 10;
 
 /// Those that take half a minute or more begin first, so that none is left to run alone.
-const LONGEST: [&str; 8] = [
+const LONGEST: [&str; 11] = [
     "watches_that_cannot_be_had",
     "at_five_seconds_of_latency_it_still_progresses",
     "what_an_outage_held_up_goes_when_it_is_over",
@@ -26,6 +26,9 @@ const LONGEST: [&str; 8] = [
     "a_watch_that_stops_speaking_is_noticed",
     "without_a_watch_an_opened_budget_is_used_within_five_seconds",
     "a_handler_killed_after_any_request_is_carried_on",
+    "called_off_in_any_phase_none_is_left_over",
+    "killed_in_any_phase_none_is_left_over",
+    "killed_in_any_phase_and_called_off_none_is_left_over",
 ];
 
 /// Runs those that play on such a stage, each in a runtime of its own, as the command line says.

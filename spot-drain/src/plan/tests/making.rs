@@ -51,8 +51,37 @@ pub(super) fn set(wanted: u32, available: u32, version: &str) -> ReplicaSetFacts
         owner: owner("Deployment", "web"),
         wanted,
         available,
+        made: wanted,
+        failure: None,
         going: false,
     }
+}
+
+/// The same, which has made so many and cannot make the rest.
+fn failing(wanted: u32, made: u32, version: &str) -> ReplicaSetFacts {
+    ReplicaSetFacts {
+        made,
+        failure: Some("exceeded quota: full".into()),
+        ..set(wanted, 0, version)
+    }
+}
+
+/// The same pod, put back and taken back at a version.
+fn adopted(name: &str, version: &str) -> Input {
+    Input::Seen(PodFacts {
+        version: version.into(),
+        ..web(name)
+    })
+}
+
+fn put_back(effects: &[Effect]) -> Vec<&str> {
+    let mut names = Vec::new();
+    for effect in effects {
+        if let Effect::Reattach(back) = effect {
+            names.push(back.name.as_str());
+        }
+    }
+    names
 }
 
 pub(super) fn known(set: ReplicaSetFacts, surge: u32) -> Input {
@@ -253,6 +282,285 @@ fn a_detached_pod_that_serves_nobody_any_more_is_evicted_at_once() {
     assert_eq!(evicted(&bench.on(Input::Seen(sick))), ["a"]);
 }
 
+const CANNOT: &str = "its ReplicaSet cannot make another (exceeded quota: full)";
+
+#[test]
+fn pods_whose_replacements_cannot_be_made_are_put_back_and_evicted_as_ever() {
+    let mut bench = waiting(&["a", "b", "c"], 3);
+    let effects = bench.on(seen(failing(3, 0, "40")));
+    assert_eq!(put_back(&effects), ["a", "b", "c"]);
+    for (n, name) in ["a", "b", "c"].into_iter().enumerate() {
+        // Not before its set hears of its end.
+        assert_eq!(bench.on(patched(name, Reply::Accepted)), vec![]);
+        let effects = bench.on(adopted(name, &format!("5{n}")));
+        // One of an owner at a time, as long as nothing is known of budgets.
+        let expected: &[&str] = if n == 0 { &["a"] } else { &[] };
+        assert_eq!(evicted(&effects), expected);
+    }
+    assert_eq!(evicted(&bench.answer("a", Reply::Accepted)), ["b", "c"]);
+    for name in ["a", "b", "c"] {
+        assert_eq!(not_first(&bench, name), CANNOT);
+    }
+}
+
+#[test]
+fn of_those_whose_replacements_are_made_in_part_the_rest_waits() {
+    let mut bench = waiting(&["a", "b", "c"], 3);
+    assert_eq!(put_back(&bench.on(seen(failing(3, 2, "40")))), ["a"]);
+    // As long as it does not count the one that is coming back it lacks no other.
+    assert_eq!(bench.on(seen(failing(3, 2, "41"))), vec![]);
+    bench.on(patched("a", Reply::Accepted));
+    assert_eq!(bench.on(seen(failing(3, 2, "42"))), vec![]);
+    assert_eq!(evicted(&bench.on(adopted("a", "50"))), ["a"]);
+    bench.answer("a", Reply::Accepted);
+    // It fails to make one for the pod that goes now: that is none of theirs.
+    assert_eq!(bench.on(seen(failing(3, 2, "60"))), vec![]);
+    let effects = bench.on(seen(set(3, 3, "70")));
+    assert_eq!(evicted(&effects), ["b", "c"]);
+}
+
+#[test]
+fn a_failure_of_before_the_pod_was_let_go_of_says_nothing() {
+    let (mut bench, _) = prepared(&["a"], 3);
+    bench.on(patched("a", Reply::Accepted));
+    bench.on(Input::Seen(detached("a", "20")));
+    assert_eq!(bench.on(seen(failing(3, 2, "15"))), vec![]);
+}
+
+#[test]
+fn a_pod_that_cannot_be_put_back_either_is_evicted_within_its_budget() {
+    let mut bench = waiting(&["a"], 1);
+    let mut effects = bench.on(seen(failing(1, 0, "40")));
+    for again in 1..3u64 {
+        assert_eq!(put_back(&effects), ["a"]);
+        bench.on(patched("a", forbidden()));
+        effects = bench.wake_at(secs(again));
+    }
+    assert_eq!(put_back(&effects), ["a"]);
+    assert_eq!(evicted(&bench.on(patched("a", forbidden()))), ["a"]);
+    assert_eq!(not_first(&bench, "a"), CANNOT);
+}
+
+#[test]
+fn one_that_is_put_back_and_not_taken_back_is_not_waited_for_for_long() {
+    let mut bench = waiting(&["a"], 1);
+    bench.on(seen(failing(1, 0, "40")));
+    assert_eq!(bench.on(patched("a", Reply::Accepted)), vec![]);
+    bench.wake_at(secs(1));
+    assert_eq!(bench.next_wake(), secs(2));
+    assert_eq!(evicted(&bench.wake_at(secs(2))), ["a"]);
+}
+
+#[test]
+fn pods_of_a_set_that_cannot_make_others_are_not_detached() {
+    let mut bench = Bench::new(switched_on(), 120);
+    bench.list([web("a")]);
+    bench.on(Input::Cordoned);
+    let effects = bench.on(known(failing(3, 2, "10"), 1));
+    assert_eq!(evicted(&effects), ["a"]);
+    assert_eq!(not_first(&bench, "a"), CANNOT);
+}
+
+#[test]
+fn pods_that_the_rate_keeps_from_being_detached_need_no_news() {
+    let mut settings = switched_on();
+    settings.limits = settings.limits.with_rate(5, 3);
+    let mut bench = Bench::new(settings, 120);
+    let names: Vec<String> = (0..10).map(|n| format!("p{n}")).collect();
+    bench.list(names.iter().map(|name| web(name)));
+    bench.on(Input::Cordoned);
+    bench.on(known(set(10, 10, "10"), 1));
+    bench.on(watched());
+    bench.run(secs(5), |effect, _| match effect {
+        Effect::Detach(detach) => vec![(secs(60), patched(&detach.name, Reply::Accepted))],
+        _ => Vec::new(),
+    });
+    let detaches = bench
+        .log
+        .iter()
+        .filter(|(_, e)| matches!(e, Effect::Detach(_)));
+    assert_eq!(detaches.count(), 10);
+}
+
+#[test]
+fn many_workloads_are_looked_at_at_the_rate() {
+    let mut settings = switched_on();
+    settings.limits = settings.limits.with_rate(5, 3).with_in_flight(4);
+    let mut bench = Bench::new(settings, 120);
+    let of = |n: u32| PodFacts {
+        owner: owner("ReplicaSet", &format!("rs-{n:02}")),
+        ..web(&format!("p{n:02}"))
+    };
+    let looks = |effects: &[Effect]| {
+        let looks = |e: &&Effect| matches!(e, Effect::LookAtWorkload { .. });
+        effects.iter().filter(looks).count()
+    };
+    assert_eq!(looks(&bench.list((0..20).map(of))), 3);
+    let mut most = 0;
+    bench.run(secs(14), |effect, _| match effect {
+        Effect::LookAtWorkload { replica_set, .. } => {
+            most += 1;
+            let learnt = Learnt::Workload {
+                namespace: "shop".into(),
+                replica_set: replica_set.clone(),
+                workload: Workload::Known(set(2, 2, "10"), None),
+            };
+            vec![(secs(1), learnt.into())]
+        }
+        Effect::Evict(call) => accepts(call),
+        _ => Vec::new(),
+    });
+    assert_eq!(most, 20);
+    let at: Vec<Duration> = bench
+        .log
+        .iter()
+        .filter(|(_, e)| matches!(e, Effect::LookAtWorkload { .. }))
+        .map(|(at, _)| *at)
+        .collect();
+    for (n, from) in at.iter().enumerate() {
+        let at_once = at[n..].iter().filter(|to| **to < *from + secs(1)).count();
+        assert!(at_once <= 4, "{at:?}");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_not_asked_of_each_workload_every_second() {
+    let mut bench = Bench::new(switched_on(), 120);
+    let of = |n: u32| PodFacts {
+        owner: owner("ReplicaSet", &format!("rs-{n:02}")),
+        ..web(&format!("p{n:02}"))
+    };
+    bench.list((0..20).map(of));
+    bench.run(secs(10), |effect, _| match effect {
+        Effect::LookAtWorkload { replica_set, .. } => {
+            let learnt = Learnt::Workload {
+                namespace: "shop".into(),
+                replica_set: replica_set.clone(),
+                workload: Workload::Unanswered("reset".into()),
+            };
+            vec![(millis(1), learnt.into())]
+        }
+        _ => Vec::new(),
+    });
+    let looks =
+        |(at, e): &&(Duration, Effect)| *at > secs(2) && matches!(e, Effect::LookAtWorkload { .. });
+    assert!(bench.log.iter().filter(looks).count() <= 9);
+}
+
+#[test]
+fn an_overloaded_server_is_left_alone_by_patches_as_it_asks() {
+    let (mut bench, _) = prepared(&["a"], 2);
+    let retry_after = Some(secs(7));
+    bench.on(patched("a", Reply::Overloaded { retry_after }));
+    let early = bench.wake_at(secs(6));
+    assert_eq!(detaches(&early), Vec::<&str>::new());
+    assert_eq!(detaches(&bench.wake_at(secs(8))), ["a"]);
+}
+
+#[test]
+fn nothing_is_detached_where_evictions_are_forbidden() {
+    let (mut bench, _) = prepared(&["a"], 1);
+    bench.on(patched("a", forbidden()));
+    bench.on(access(Some(false)));
+    bench.on(access(Some(false)));
+    assert_eq!(detaches(&bench.wake_at(secs(1))), Vec::<&str>::new());
+    assert_eq!(not_first(&bench, "a"), "evictions are forbidden");
+}
+
+#[test]
+fn what_is_detached_when_evictions_are_found_to_be_forbidden_is_told() {
+    let mut bench = waiting(&["a", "b"], 2);
+    assert_eq!(evicted(&bench.on(seen(set(2, 1, "40")))), ["a"]);
+    bench.answer("a", forbidden());
+    bench.on(access(Some(false)));
+    bench.wake_at(secs(2));
+    bench.answer("a", forbidden());
+    bench.on(access(Some(false)));
+    let why = "evictions are forbidden".to_owned();
+    for name in ["a", "b"] {
+        let stuck = Replacement::Stuck { why: why.clone() };
+        assert_eq!(replacement(&bench, name), Some(stuck), "{name}");
+    }
+    // Called off after all, they are put back.
+    assert_eq!(bench.outcome(), Some(DrainOutcome::Incomplete));
+    bench.on(Input::Cancelled);
+    let effects = bench.on(known(set(2, 1, "50"), 1));
+    assert_eq!(put_back(&effects), ["a", "b"]);
+}
+
+#[test]
+fn pods_that_go_one_after_the_other_leave_time_for_each_other() {
+    let names: Vec<String> = (0..10).map(|n| format!("p{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut bench = waiting(&names, 10);
+    let mut budget = budget_over("web", r#"{"matchLabels": {"app": "web"}}"#);
+    budget.allowed = Some(10);
+    bench.on(budgets(Budgets::Known(vec![budget])));
+    bench.run(secs(110), |effect, _| match effect {
+        Effect::Evict(call) => {
+            assert_eq!(call.grace, None, "{}", call.name);
+            let pod = call.pod.clone();
+            let reply = Reply::Accepted;
+            let answered = Input::Answered { pod, reply };
+            vec![(millis(300), answered)]
+        }
+        _ => Vec::new(),
+    });
+    let evictions = bench.evictions("p");
+    assert_eq!(evictions.len(), 10);
+    assert!(
+        evictions[0] >= LATEST.saturating_sub(secs(3)),
+        "{evictions:?}"
+    );
+}
+
+#[test]
+fn a_set_that_ended_between_two_watches_is_missed() {
+    let mut bench = waiting(&["a"], 2);
+    bench.now = bench.start + secs(5);
+    let (namespace, why) = ("shop".to_owned(), "reset".to_owned());
+    bench.on(Learnt::ReplicaSetsUnwatched { namespace, why }.into());
+    bench.now = bench.start + secs(6);
+    let asked = bench.on(watched());
+    assert!(
+        matches!(&asked[..], [Effect::LookAtWorkload { .. }]),
+        "{asked:?}"
+    );
+    // What was known holds until there is an answer.
+    assert_eq!(bench.on(seen(set(2, 1, "40"))), vec![]);
+    assert_eq!(evicted(&bench.on(workload(Workload::Gone))), ["a"]);
+}
+
+#[test]
+fn what_an_earlier_drain_of_a_fleet_knew_of_a_set_does_not_count_for_what_it_detached() {
+    let (mut fleet, now) = (Fleet::new(Limits::default()), Instant::now());
+    let mut effects = Vec::new();
+    let on_it = |pod: PodFacts| PodFacts {
+        node: "n".into(),
+        ..pod
+    };
+    let looks = |effects: &[(String, Effect)]| {
+        let looks = |e: &Effect| matches!(e, Effect::LookAtWorkload { .. });
+        effects.iter().filter(|(_, e)| looks(e)).count()
+    };
+    fleet.start("n", switched_on(), Some(now + secs(120)), now);
+    let pods = vec![on_it(web("a"))];
+    fleet.on("n", Input::Listed(pods), now, &mut effects);
+    assert_eq!(looks(&effects), 1);
+    fleet.see(known(set(1, 1, "10"), 1), now, &mut effects);
+    fleet.see(watched(), now, &mut effects);
+    let later = now + secs(2);
+    effects.clear();
+    fleet.start("n", switched_on(), Some(later + secs(120)), later);
+    let pods = vec![on_it(detached("a", "20"))];
+    fleet.on("n", Input::Listed(pods), later, &mut effects);
+    let evicts =
+        |effects: &[(String, Effect)]| effects.iter().any(|(_, e)| matches!(e, Effect::Evict(_)));
+    assert_eq!((looks(&effects), evicts(&effects)), (1, false));
+    fleet.see(known(set(1, 1, "30"), 1), later, &mut effects);
+    assert!(evicts(&effects));
+}
+
 #[test]
 fn obstacles_have_pods_evicted_at_once_and_are_told() {
     let refused = |pod: PodFacts, surge| {
@@ -315,6 +623,42 @@ fn a_workload_that_cannot_be_looked_at_is_asked_again_and_not_waited_for_for_lon
     assert_eq!(
         not_first(&bench, "a"),
         "its workload is unknown (no answer in time)"
+    );
+}
+
+/// A Deployment that is being rolled out, as far as its numbers say.
+fn rolling() -> Input {
+    let deployment = DeploymentFacts {
+        rolls: true,
+        surge: 1,
+        rolled_out: false,
+        going: false,
+    };
+    workload(Workload::Known(set(2, 2, "10"), Some(deployment)))
+}
+
+#[test]
+fn a_rollout_is_believed_when_it_is_seen_twice() {
+    let begun = || {
+        let mut bench = Bench::new(switched_on(), 120);
+        bench.list([web("a")]);
+        bench.on(Input::Cordoned);
+        assert_eq!(bench.on(rolling()), vec![]);
+        let asked = bench.wake_at(secs(1));
+        assert!(
+            matches!(&asked[..], [Effect::LookAtWorkload { .. }]),
+            "{asked:?}"
+        );
+        bench
+    };
+    let mut over = begun();
+    over.on(known(set(2, 2, "11"), 1));
+    assert_eq!(detaches(&over.on(watched())), ["a"]);
+    let mut lasting = begun();
+    assert_eq!(evicted(&lasting.on(rolling())), ["a"]);
+    assert_eq!(
+        not_first(&lasting, "a"),
+        "its Deployment is being rolled out"
     );
 }
 

@@ -107,6 +107,7 @@ fn facts() -> impl Strategy<Value = PodFacts> {
                 ready,
                 critical,
                 claims,
+                bound: claims,
                 terminating: going.map(secs),
                 ..graced(&format!("p{name}"), grace)
             },
@@ -176,9 +177,10 @@ fn workload_news() -> impl Strategy<Value = Learnt> {
         0u32..4,
         10u64..40,
         prop::bool::weighted(0.1),
+        prop::option::weighted(0.1, Just("exceeded quota".to_owned())),
     )
         .prop_map(
-            |(name, wanted, available, version, going)| ReplicaSetFacts {
+            |(name, wanted, available, version, going, failure)| ReplicaSetFacts {
                 namespace: "shop".into(),
                 name: name.into(),
                 uid: uid(name),
@@ -187,6 +189,8 @@ fn workload_news() -> impl Strategy<Value = Learnt> {
                 owner: owner("Deployment", "web"),
                 wanted,
                 available,
+                made: available,
+                failure,
                 going,
             },
         );

@@ -507,6 +507,8 @@ impl Drain {
         let patch = making.patch.take();
         // What may be answered otherwise in a moment is asked again as long as it is worth the while.
         let counts = match &reply {
+            // The API server itself knows such a pod, or says that it does not.
+            Reply::Denied { status: 404, .. } => false,
             Reply::Forbidden { .. } | Reply::Denied { .. } => true,
             Reply::Lost { .. } | Reply::Overloaded { .. } | Reply::Unauthorized => false,
             _ => !cancelled,

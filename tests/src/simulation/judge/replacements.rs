@@ -28,6 +28,9 @@ const WITH_MARGINS: Duration = Duration::from_millis(12_100);
 /// margins, the five seconds below which a wait is not worth the while, and what finding out takes.
 const AMPLE: Duration = Duration::from_secs(22);
 
+/// A pod whose return was refused so often may be left, and is told of.
+const REFUSALS: usize = 10;
+
 pub(super) fn judge(case: Case<'_>, verdict: &mut Verdict) {
     let ledger = &case.evidence.ledger;
     for pod in ledger.on(case.name()) {
@@ -64,11 +67,26 @@ fn left_behind(case: Case<'_>, verdict: &mut Verdict) {
             let stands = state.is_some_and(|state| {
                 is_detached(state) && state["metadata"]["deletionTimestamp"].is_null()
             });
+            let stands = stands && refusals(case, pod, change.at) < REFUSALS;
             verdict.check("P14", change.at, !stands, || {
                 format!("{} is detached on a node that was given back", pod.key)
             });
         }
     }
+}
+
+/// How often the server refused to have a pod changed, up to a moment.
+fn refusals(case: Case<'_>, pod: &Pod, until: Duration) -> usize {
+    let requests = case.evidence.requests.iter();
+    let refused = requests.filter(|request| {
+        request.call() == Call::PatchPod
+            && request
+                .status
+                .is_some_and(|status| (400..500).contains(&status))
+            && pod.key.ends_with(&format!("/{}", request.pod()))
+            && case.evidence.since(request.at) <= until
+    });
+    refused.count()
 }
 
 /// Only pods of the own node are changed, and of them only what detaches them.

@@ -39,6 +39,8 @@ const CALLS: [&[Call]; 8] = [
     &[Call::WatchBudgets, Call::Review],
     &[Call::PatchPod, Call::GetWorkload, Call::WatchReplicaSets],
 ];
+/// The cause of a refusal because the pod's namespace is being deleted.
+const ENDS: &str = "NamespaceTerminating";
 /// Those that go on and on.
 const WATCHES: &[Call] = &[Call::WatchPods, Call::WatchBudgets, Call::WatchReplicaSets];
 
@@ -117,7 +119,9 @@ impl Outage {
         let fault = match &self.injection.fault {
             // An eviction is given up after 30 s.
             Some(Fault::BlackHole | Fault::BlackHoleAfter | Fault::Slow(_)) => secs(32),
-            // What is said of budgets or of a namespace is asked again after 5 s.
+            // A pod of a namespace that ends goes by itself, and is given time to.
+            Some(Fault::Status { body, .. }) if body.contains(ENDS) => secs(45),
+            // What is said of budgets is asked again after 5 s.
             Some(Fault::Status { retry_after, .. }) => retry_after.unwrap_or_default() + secs(6),
             _ => secs(2),
         };
@@ -313,7 +317,7 @@ impl Canned {
             "409" => said(409, "Conflict", "the object has been modified"),
             "403 namespace ends" => {
                 let words = "namespace is being terminated";
-                caused(403, "Forbidden", words, "NamespaceTerminating")
+                caused(403, "Forbidden", words, ENDS)
             }
             "403 rights" => said(403, "Forbidden", "pods \"x\" is forbidden"),
             "4xx of a webhook" => {

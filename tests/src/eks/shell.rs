@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Nothing here takes longer on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// A bash in the example's directory, with an environment of its own.
 #[derive(Clone, Debug)]

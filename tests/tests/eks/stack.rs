@@ -311,8 +311,8 @@ async fn without_a_profile_or_groups_the_stack_makes_them_and_takes_them_back() 
             &format!("(VPC_ID=\n{})", guide.commands("is-all-set")?),
         )
         .blocks(&["launch"])?
-        .own("guide's group", THE_GROUP)
-        .own("guide's launch template", THE_LAUNCH_TEMPLATE)
+        .own("group of the guide", THE_GROUP)
+        .own("launch template of the guide", THE_LAUNCH_TEMPLATE)
         .blocks(&["delete-nodes"])?
         .own("refused", &format!("{create} 2>&1 || true"))
         .own("roles before", ROLES)
@@ -348,8 +348,8 @@ async fn without_a_profile_or_groups_the_stack_makes_them_and_takes_them_back() 
     );
 
     // As the guide does it: a profile of the stack's own, and the cluster's group.
-    mixed(&printed.json("guide's group")?, 1);
-    let launch = printed.json("guide's launch template")?;
+    mixed(&printed.json("group of the guide")?, 1);
+    let launch = printed.json("launch template of the guide")?;
     let profile = launch["IamInstanceProfile"]["Arn"].as_str().unwrap();
     assert!(profile.contains("WorkerInstanceProfile"), "{profile}");
     assert_eq!(launch["SecurityGroupIds"], json!([shared]));

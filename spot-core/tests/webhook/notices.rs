@@ -1,5 +1,7 @@
 //! Which notice a message names, where several stand.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

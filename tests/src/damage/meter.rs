@@ -54,7 +54,7 @@ pub struct Meter {
 }
 
 /// What was seen until it was told to stop.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Seen {
     losses: BTreeMap<String, Loss>,
     /// The workloads of all pods that there were, by their names: those of one may begin as those of

@@ -230,15 +230,15 @@ pub const BUGS: [Bug; 34] = [
     bug(
         "a detached pod goes before its replacement is ready",
         "spot-drain/src/plan/making.rs",
-        "            None => false,\n            Some(Released::Before) => true,",
-        "            None | Some(Released::Before) => true,",
+        "            None => false,\n            Some(Released::Before) => asked",
+        "            None => true,\n            Some(Released::Before) => asked",
         500,
     ),
     bug(
         "a detached pod waits until its grace is cut",
         "spot-drain/src/plan/making.rs",
-        "return waits.then_some(latest);",
-        "return waits.then_some(latest + entry.facts.grace / 2);",
+        "(entry.facts.ready && !gone && !stays).then_some(latest);",
+        "(entry.facts.ready && !gone && !stays).then_some(latest + entry.facts.grace / 2);",
         2_000,
     ),
     bug(

@@ -1,6 +1,8 @@
 //! A pod's replacement, made before the pod is evicted: detach, wait, evict; or put it back.
 
+mod patched;
 mod put_back;
+mod replaced;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,12 +14,10 @@ use super::entry::{Entry, State};
 use super::shared::Shared;
 use super::workloads::{Sight, is_later};
 use super::{Detach, Effect};
-use crate::classify::Class;
 use crate::facts::{PodFacts, Uid};
 use crate::replacement::{
     Detachment, HASH_LABEL, MakeBeforeBreak, Obstacle, Workload, worth_until,
 };
-use crate::reply::Reply;
 use crate::report::Replacement;
 
 /// How long it is waited for the cordon, and for what must be known of a workload.
@@ -447,115 +447,6 @@ impl Drain {
             shared.workloads.watch(namespace, hashes, effects);
         }
         waits
-    }
-
-    /// The detached pods that may go now, because others serve in their place: so many that with
-    /// those that stay there are as many as their ReplicaSet wants.
-    pub(super) fn replaced(&self, shared: &Shared) -> BTreeSet<Uid> {
-        let mut replaced = BTreeSet::new();
-        if !self.makes_first() {
-            return replaced;
-        }
-        // By ReplicaSet: how many more there are than are needed.
-        let mut spare: BTreeMap<&Uid, i64> = BTreeMap::new();
-        let stands = |e: &&Entry| e.stands_detached() && matches!(e.state, State::Ready { .. });
-        let serves = |e: &&Entry| e.facts.ready && matches!(e.class, Class::Evict(_));
-        // One that is being put back may be counted already.
-        let standing: Vec<(&Entry, &Detachment)> = self
-            .in_order()
-            .filter(|e| stands(e) && serves(e) && e.making.patch.is_none())
-            .filter_map(|e| Some((e, e.facts.detached.as_ref()?)))
-            .collect();
-        for (entry, was) in &standing {
-            let known = shared
-                .workloads
-                .of(&entry.facts.namespace, &was.replica_set);
-            let asked = shared
-                .workloads
-                .asked(&entry.facts.namespace, &was.replica_set);
-            if let Some(Workload::Known(set, _)) = known
-                && set.uid == was.uid
-                && entry.making.is_released(&set.version, asked)
-            {
-                let surplus = i64::from(set.available) - i64::from(set.wanted);
-                *spare.entry(&was.uid).or_insert(surplus) += 1;
-            }
-        }
-        for (entry, was) in standing {
-            if let Some(spare) = spare.get_mut(&was.uid).filter(|spare| **spare > 0) {
-                *spare -= 1;
-                replaced.insert(entry.facts.uid.clone());
-            }
-        }
-        replaced
-    }
-
-    /// The answer to a patch.
-    pub(super) fn on_patched(
-        &mut self,
-        uid: &Uid,
-        reply: Reply,
-        now: Instant,
-        shared: &mut Shared,
-    ) {
-        let left = self.window.end().saturating_duration_since(now);
-        let cancelled = self.cancelled.is_some();
-        let Some(entry) = self.pods.get_mut(uid) else {
-            return;
-        };
-        let making = &mut entry.making;
-        let patch = making.patch.take();
-        // What may be answered otherwise in a moment is asked again as long as it is worth the while.
-        let counts = match &reply {
-            // The API server itself knows such a pod, or says that it does not.
-            Reply::Denied { status: 404, .. } => false,
-            Reply::Forbidden { .. } | Reply::Denied { .. } => true,
-            Reply::Lost { .. } | Reply::Overloaded { .. } | Reply::Unauthorized => false,
-            _ => !cancelled,
-        };
-        let words = match reply {
-            Reply::Accepted => {
-                making.failures = 0;
-                match patch {
-                    Some(Patch::Detach(_)) if entry.facts.is_detached() => {}
-                    Some(Patch::Detach(was)) => making.detached = Some(was),
-                    Some(Patch::PutBack) => making.returned(&entry.facts, now),
-                    None => {}
-                }
-                return;
-            }
-            Reply::Gone => {
-                entry.gone.get_or_insert(now);
-                if matches!(entry.state, State::Ready { .. }) {
-                    entry.state = State::Gone;
-                }
-                return;
-            }
-            Reply::Forbidden { words } | Reply::Denied { words, .. } => words,
-            Reply::Unclear { what } | Reply::Lost { what } => what,
-            Reply::Unauthorized => "401 the token was refused".to_owned(),
-            Reply::Overloaded { retry_after } => {
-                shared.overloaded(retry_after, left, uid, now);
-                "the API server was overloaded".to_owned()
-            }
-            // It was changed meanwhile; what it is now is seen by the watch.
-            Reply::Conflict => "somebody else changed it".to_owned(),
-            Reply::BudgetClosed(_) | Reply::Misconfigured { .. } | Reply::NamespaceTerminating => {
-                "no answer to a patch".to_owned()
-            }
-        };
-        making.not_before = now + AGAIN;
-        if !counts {
-            return;
-        }
-        making.failures += 1;
-        if cancelled {
-            if making.failures >= TRIES_TO_PUT_BACK {
-                making.stuck = Some(words);
-            }
-        } else if making.failures >= TRIES {
-            making.obstacle.get_or_insert(Obstacle::Refused(words));
-        }
     }
 
     /// When a patch or a question is due again, where the server takes calls from `opens` on.

@@ -212,7 +212,7 @@ async fn another_template_replaces_the_pods() -> Result<()> {
     Ok(())
 }
 
-/// By the PodMonitor an alert knows the node.
+/// By the `PodMonitor` an alert knows the node.
 #[tokio::test]
 async fn a_pod_monitor_names_the_node() -> Result<()> {
     let render = Render::of(chart::CURRENT).set("podMonitor.create=true");

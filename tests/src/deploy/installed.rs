@@ -80,14 +80,14 @@ impl Installed {
         Self::start_with(manifests, "handler.makeBeforeBreak=\"on\"").await
     }
 
-    /// As [`Installed::start`], with one value besides, as Helm's `--set-json` takes it.
+    /// As [`Installed::start`], with values besides, as Helm's `--set-json` takes it.
     ///
     /// # Errors
     /// As [`Installed::shared`], and when Helm refuses.
-    pub async fn start_with(manifests: Manifests, value: &str) -> Result<Self> {
+    pub async fn start_with(manifests: Manifests, values: &str) -> Result<Self> {
         let plane = ControlPlane::start().await?;
         let render = chart::Render::of(chart::version(manifests));
-        let text = render.set(value).text().await?;
+        let text = render.set(values).text().await?;
         let scratch = Scratch::new("installed")?;
         let file = scratch.path().join("rendered.yaml");
         std::fs::write(&file, &text).context("write what was rendered")?;

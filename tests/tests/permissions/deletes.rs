@@ -31,7 +31,8 @@ fn pods_of(agent: &Agent, namespace: &str) -> Result<Api<Pod>> {
 }
 
 async fn deletes(manifests: Manifests) -> Result<()> {
-    let installed = Installed::start_with(manifests, "handler.pdb=\"delete-at\"").await?;
+    let values = "handler.pdb=\"delete-at\",handler.deleteAtGrace=\"8s\"";
+    let installed = Installed::start_with(manifests, values).await?;
     let cluster = Cluster::create(&installed.admin()?, "deleted").await?;
     let node = cluster.add_node(&NodeSpec::spot("doomed")).await?;
     let other = cluster.add_node(&NodeSpec::on_demand("other")).await?;
@@ -43,8 +44,7 @@ async fn deletes(manifests: Manifests) -> Result<()> {
     let agent = installed.agent(&node).await?;
     let metadata = MetadataSim::of(&node.instance_id)?;
     let mark = installed.plane.audit().mark();
-    let flags = agent.flags(&metadata.url)?.with("--delete-at-grace", "8s");
-    let handler = Handler::start(&flags).await?;
+    let handler = Handler::start(&agent.flags(&metadata.url)?).await?;
     handler.hears_notices().await?;
     let notice = Announcement::spot(InstanceAction::Terminate);
     metadata.imds.announce(notice.left(Duration::from_secs(30)));

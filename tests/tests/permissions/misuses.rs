@@ -389,28 +389,7 @@ pub(crate) fn changes_of_pods(scene: &Scene) -> Vec<Misuse> {
     let rest = "of a pod the handler changes a label and an annotation, and nothing else";
     let metadata = |field: &str, value: Value| json!({"metadata": {field: value}});
     let unhashed = json!([{"op": "remove", "path": "/metadata/labels/pod-template-hash"}]);
-    let hash = "the handler removes pod-template-hash, and puts back only what it removed";
-    let written = "the handler writes on a pod only which pod-template-hash it removed";
-    let of_another = json!({"spot-interrupt-handler/detached": r#"{"hash":"another"}"#});
-    vec![
-        Misuse::merge(
-            "has another ReplicaSet select our pod",
-            &ours,
-            metadata("labels", json!({"pod-template-hash": "another"})),
-        )
-        .by(hash),
-        Misuse::merge(
-            "says that our pod was another's",
-            &ours,
-            metadata("annotations", of_another.clone()),
-        )
-        .by(written),
-        Misuse::merge(
-            "detaches our pod and says that it was another's",
-            &ours,
-            json!({"metadata": {"labels": {"pod-template-hash": null}, "annotations": of_another}}),
-        )
-        .by(written),
+    let mut misuses = vec![
         Misuse::json_patch("detaches another node's pod", &other, unhashed).by(own),
         Misuse::merge(
             "says that another node's pod is detached",
@@ -489,6 +468,36 @@ pub(crate) fn changes_of_pods(scene: &Scene) -> Vec<Misuse> {
             json!([{"op": "add", "path": "/spec/tolerations/-", "value": {"operator": "Exists"}}]),
         )
         .by(rest),
+    ];
+    misuses.extend(detachments(&ours));
+    misuses
+}
+
+/// Detaching our own pod, and putting it back, in another's name.
+fn detachments(ours: &str) -> Vec<Misuse> {
+    let metadata = |field: &str, value: Value| json!({"metadata": {field: value}});
+    let hash = "the handler removes pod-template-hash, and puts back only what it removed";
+    let written = "the handler writes on a pod only which pod-template-hash it removed";
+    let of_another = json!({"spot-interrupt-handler/detached": r#"{"hash":"another"}"#});
+    vec![
+        Misuse::merge(
+            "has another ReplicaSet select our pod",
+            ours,
+            metadata("labels", json!({"pod-template-hash": "another"})),
+        )
+        .by(hash),
+        Misuse::merge(
+            "says that our pod was another's",
+            ours,
+            metadata("annotations", of_another.clone()),
+        )
+        .by(written),
+        Misuse::merge(
+            "detaches our pod and says that it was another's",
+            ours,
+            json!({"metadata": {"labels": {"pod-template-hash": null}, "annotations": of_another}}),
+        )
+        .by(written),
     ]
 }
 

@@ -322,7 +322,8 @@ async fn gives_back_what_it_removed(theft: &Theft) -> Result<()> {
     let client = theft.agent.client()?;
     let pod: Pod = theft.cluster.api().get(scene.our_pod).await.unwrap();
     let hash = &pod.metadata.labels.unwrap()["pod-template-hash"];
-    let template = misuses::changes_of_pods(&scene).remove(0);
+    // A merge patch of our pod.
+    let template = misuses::changes_of_pods(&scene).pop().unwrap();
     let change = |label: Option<&str>, annotation: Option<String>| Misuse {
         body: json!({"metadata": {
             "labels": {"pod-template-hash": label},

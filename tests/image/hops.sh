@@ -5,7 +5,7 @@
 #   make. With a name it is announced that the machine goes, and a webhook is told by that name, whose
 #   certificate and key are in DIR.
 set -euo pipefail
-root=$1 hops=$2 python=$3 name=${4:-} dir=${5:-}
+root=$1 hops=$2 python=$3 receiver=${4:-} dir=${5:-}
 here="$(cd "$(dirname "$0")" && pwd)"
 
 # Named networks are files in here.
@@ -30,12 +30,12 @@ in_network service ip address add 169.254.169.254/24 dev eth0
 in_network service ip route add default via 169.254.169.1
 
 # As with EC2's, a connection is made; what it answers is what goes no further.
-exec 3< <(in_network service "$python" "$here/metadata.py" "$hops" "$name")
+exec 3< <(in_network service "$python" "$here/metadata.py" "$hops" "$receiver")
 read -r -u 3 _
 more=()
-if [ "$name" ]; then
+if [ "$receiver" ]; then
     in_network service ip address add 169.254.169.253/24 dev eth0
-    exec 4< <(in_network service "$python" "$here/names.py" "$name" 169.254.169.253 "$dir")
+    exec 4< <(in_network service "$python" "$here/names.py" "$receiver" 169.254.169.253 "$dir")
     read -r -u 4 _
     more=(--webhook-url-file /etc/webhook/secret/url)
 fi

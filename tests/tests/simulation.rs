@@ -11,7 +11,7 @@ use spot_tests::simulation::{self, Lived, Tally, live};
 const SEEDS: u64 = 2_000;
 
 /// Seeds that found bugs which were mended since, each with what it found.
-const MENDED: [(u64, &str); 8] = [
+const MENDED: [(u64, &str); 9] = [
     (
         84,
         "a remembered deadline that the machine had outlived left a drain no time",
@@ -31,6 +31,10 @@ const MENDED: [(u64, &str); 8] = [
     (
         3_695,
         "an empty object was a patch that holds: what had been drained was not written down",
+    ),
+    (
+        4_089,
+        "a remembered maintenance whose time had passed unheard left a drain two seconds",
     ),
     (
         4_790,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use spot_tests::{
-    Result,
+    Error, Result,
     eks::{guide::Guide, moto::Moto, shell::Printed, template::Template},
 };
 
@@ -184,10 +184,11 @@ async fn launches(printed: &Printed) -> Result<()> {
     assert_eq!(path, "/stacks/quickcreate");
     let query = query.split('&').map(|both| {
         let (name, value) = both.split_once('=').unwrap_or_default();
-        (name.to_owned(), unescaped(value))
+        Ok((name.to_owned(), unescaped(value)?))
     });
-    let (parameters, others): (Vec<_>, Vec<_>) =
-        query.partition(|(name, _)| name.starts_with("param_"));
+    let query: Vec<_> = query.collect::<Result<_>>()?;
+    let of_template = |(name, _): &(String, String)| name.starts_with("param_");
+    let (parameters, others): (Vec<_>, Vec<_>) = query.into_iter().partition(of_template);
     let uploaded = "https://eksworkshop-spot-workers-123456789012.s3.us-east-2.amazonaws.com/\
                     nodegroup.yaml";
     let expected = [
@@ -224,14 +225,17 @@ async fn launches(printed: &Printed) -> Result<()> {
 }
 
 /// Without the escapes of a URL. A `+` there may become a space, so it has to be escaped itself.
-fn unescaped(value: &str) -> String {
-    assert!(!value.contains('+'), "{value}");
+fn unescaped(value: &str) -> Result<String> {
     let mut parts = value.split('%');
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| {
-        let (code, rest) = part.split_at(2);
-        let code = u8::from_str_radix(code, 16).unwrap();
-        text + &char::from(code).to_string() + rest
+    let wrong = || Error::Usage(format!("not escaped as in a URL: {value}"));
+    if value.contains('+') {
+        return Err(wrong());
+    }
+    parts.try_fold(first, |text, part| {
+        let code = part.get(..2).and_then(|c| u8::from_str_radix(c, 16).ok());
+        let code = char::from(code.ok_or_else(wrong)?);
+        Ok(format!("{text}{code}{}", &part[2..]))
     })
 }
 

@@ -204,7 +204,8 @@ mod wire {
         gce_persistent_disk: Option<serde::de::IgnoredAny>,
         iscsi: Option<serde::de::IgnoredAny>,
         rbd: Option<serde::de::IgnoredAny>,
-        vsphere_volume: Option<serde::de::IgnoredAny>,
+        #[serde(rename = "vsphereVolume")]
+        vsphere: Option<serde::de::IgnoredAny>,
     }
 
     impl Volume {
@@ -222,7 +223,7 @@ mod wire {
                 &self.gce_persistent_disk,
                 &self.iscsi,
                 &self.rbd,
-                &self.vsphere_volume,
+                &self.vsphere,
             ];
             self.is_claimed() || disks.iter().any(|disk| disk.is_some())
         }

@@ -181,6 +181,7 @@ pub struct DeploymentFacts {
 
 /// What is known of the workload that a pod belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "hardly one of them is unknown")]
 pub enum Workload {
     /// Its ReplicaSet, and the Deployment of that one, where it has one.
     Known(ReplicaSetFacts, Option<DeploymentFacts>),

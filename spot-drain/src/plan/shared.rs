@@ -108,7 +108,7 @@ impl Shared {
             }
             Learnt::ReplicaSetGone(set) => self.workloads.gone(set),
             Learnt::ReplicaSetsWatched { namespace } => {
-                self.workloads.watched(&namespace, None, now)
+                self.workloads.watched(&namespace, None, now);
             }
             Learnt::ReplicaSetsUnwatched { namespace, why } => {
                 self.workloads.watched(&namespace, Some(why.clone()), now);

@@ -28,10 +28,10 @@ impl Drain {
         let patch = making.patch.take();
         // What may be answered otherwise in a moment is asked again as long as it is worth the while.
         let counts = match &reply {
-            // The API server itself knows such a pod, or says that it does not.
-            Reply::Denied { status: 404, .. } => false,
-            Reply::Forbidden { .. } | Reply::Denied { .. } => true,
             Reply::Lost { .. } | Reply::Overloaded { .. } | Reply::Unauthorized => false,
+            // The API server itself knows such a pod, or says that it does not.
+            Reply::Denied { status, .. } => *status != 404,
+            Reply::Forbidden { .. } => true,
             _ => !cancelled,
         };
         let words = match reply {

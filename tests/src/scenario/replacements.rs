@@ -242,7 +242,7 @@ pub(super) async fn two_nodes_at_once_are_both_replaced_first(stage: &Stage) -> 
         }
     };
     let drains = async { Ok(tokio::join!(drain(&one, 0), drain(&two, 30))) };
-    let ((first, second), least) = at_worst(stage, "web", drains).await?;
+    let ((first, second), least) = Box::pin(at_worst(stage, "web", drains)).await?;
     for report in [first, second] {
         let replaced = count(&report.pods, &Replacement::First);
         assert_eq!(
@@ -273,8 +273,8 @@ pub(super) async fn without_the_right_to_evict_what_is_detached_is_told(
     // Where the notice is taken back after all, so are they.
     let mut settings = Settings::default();
     switch_on(&mut settings);
-    let drainer = NodeDrainer::new(connection.pods(&doomed.name)).with_settings(settings);
-    assert!(drainer.take_back().await);
+    let again = NodeDrainer::new(connection.pods(&doomed.name)).with_settings(settings);
+    assert!(again.take_back().await);
     is_whole(stage, "web", 2).await
 }
 

@@ -88,10 +88,10 @@ impl Aim {
     /// When the phase is, so that something may go wrong in it.
     fn window(self) -> (Duration, Duration) {
         match self.phase {
-            Phase::Opening => (SHOWS - secs(1), SHOWS + secs(2)),
+            Phase::Opening => (SHOWS.saturating_sub(secs(1)), SHOWS + secs(2)),
             Phase::Evicting | Phase::Making => (SHOWS + secs(3), SHOWS + secs(43)),
             // The drain ends 5 s before its machine.
-            Phase::Closing => (DIES - secs(16), DIES - secs(4)),
+            Phase::Closing => (DIES.saturating_sub(secs(16)), DIES.saturating_sub(secs(4))),
         }
     }
 
@@ -227,7 +227,7 @@ fn injection(fault: &str) -> Injection {
 impl Machine {
     /// One that is taken, as EC2 means it to be.
     fn taken(shows: Duration, dies: Duration) -> Self {
-        let announcement = Announcement::spot("terminate").left(dies - shows);
+        let announcement = Announcement::spot("terminate").left(dies.saturating_sub(shows));
         Self::interrupted(
             announcement.after(shows),
             NoticeKind::SpotInterruption,

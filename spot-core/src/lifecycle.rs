@@ -158,7 +158,8 @@ impl Lifecycle {
     }
 
     /// A suspend, or somebody set the clock. Nothing follows from it here: the sources anchor
-    /// their deadlines anew by their own clocks.
+    /// their deadlines anew by their own clocks, and so is what only memory knows by what they say of
+    /// theirs.
     fn mind_the_gap(&mut self, now: Now, out: &mut Outbox) {
         let Some(last) = self.last.replace(now) else {
             return;
@@ -193,7 +194,10 @@ impl Lifecycle {
                 }
             }
             Signal::Clock(ahead) => {
-                self.hearing.clock(source, ahead);
+                self.hearing.clock(source, ahead, now);
+                for notice in self.notices.anchor_anew(self.right(now)) {
+                    out.tell.push(Occurrence::NoticeChanged(notice));
+                }
                 let source = self.hearing.name(source).to_owned();
                 out.tell.push(Occurrence::Clock { source, ahead });
             }
@@ -347,11 +351,7 @@ impl Lifecycle {
 
     /// The same moment, its wall clock put right where a source's clock is known.
     fn right(&self, now: Now) -> Now {
-        let wall = now.wall.saturating_sub(self.hearing.ahead());
-        Now {
-            wall: wall.unwrap_or(now.wall),
-            ..now
-        }
+        self.hearing.right(now)
     }
 
     /// The notice that a memory tells of, its deadline anchored by the wall clock, put right

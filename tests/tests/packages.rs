@@ -16,7 +16,7 @@ use spot_tests::{
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 /// Below our own, and kept: what they depend on is built once.
 const KEPT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/packages");
-const CRATES: [&str; 3] = ["spot-core", "spot-imds", "spot-drain"];
+const CRATES: [&str; 4] = ["spot-core", "spot-imds", "spot-drain", "spot-bin"];
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The first build takes minutes on a busy machine.
 const LONG: Duration = Duration::from_secs(1_200);
@@ -92,8 +92,8 @@ async fn the_packaged_crates_pass_their_own_tests_elsewhere() -> Result<()> {
 }
 
 /// Those that the tests ask for.
-const FEATURES: &str = "spot-core/sim,spot-core/mock,spot-core/clap,spot-imds/sim,spot-imds/clap,\
-    spot-drain/sim,spot-drain/mock,spot-drain/clap";
+const FEATURES: &str = "spot-core/sim,spot-core/mock,spot-core/clap,spot-core/webhook,\
+    spot-imds/sim,spot-imds/clap,spot-drain/sim,spot-drain/mock,spot-drain/clap";
 
 /// A workspace of the crates as they were packaged, each found where a registry would have it.
 fn workspace() -> String {

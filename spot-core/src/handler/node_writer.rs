@@ -49,6 +49,8 @@ pub(super) struct NodeWriter {
     /// Held during each write.
     turn: Arc<Mutex<()>>,
     known: bool,
+    /// The instance of ours that the node was found not to be.
+    not: Option<String>,
     wishes: u64,
     say: mpsc::UnboundedSender<(u64, Written)>,
     said: mpsc::UnboundedReceiver<(u64, Written)>,
@@ -97,6 +99,7 @@ impl NodeWriter {
             superseded: Vec::new(),
             turn: Arc::default(),
             known: false,
+            not: None,
             wishes: 0,
             say,
             said,
@@ -112,11 +115,14 @@ impl NodeWriter {
             turn: None,
             before: Vec::new(),
         };
+        // What is known to be another's is not taken for ours where it can be read no more.
+        let id = instance.as_ref().map(|instance| &instance.id);
+        let is_anothers = id.is_some() && id == self.not.as_ref();
         let handle = self.tasks.spawn(async move {
             let read = || node.recall(instance.clone());
-            let blind = || Written::Recalled(Recall::default());
+            let blind = (!is_anothers).then_some(|| Written::Recalled(Recall::default()));
             tries
-                .until_done(read, Written::Recalled, !known, Some(blind))
+                .until_done(read, Written::Recalled, !known, blind)
                 .await;
         });
         if let Some(old) = self.reading.replace(Task::new(wish, handle, stop)) {
@@ -187,6 +193,22 @@ impl NodeWriter {
             .is_some_and(|task| !task.handle.is_finished())
     }
 
+    /// Whose node it is.
+    fn learn(&mut self, written: &Written) {
+        match written {
+            Written::Recalled(_) => {
+                self.known = true;
+                self.not = None;
+            }
+            Written::Failed(error) => {
+                if let NodeError::AnotherInstance { ours, .. } = &**error {
+                    self.not = Some(ours.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// The next thing that came of a wish. Cancel-safe.
     pub(super) async fn next(&mut self) -> Result<Written, HandlerError> {
         loop {
@@ -201,7 +223,7 @@ impl NodeWriter {
                         .any(|task| task.wish == wish);
                     let done = matches!(written, Written::Quarantined(_) | Written::Released);
                     if stands || done {
-                        self.known |= matches!(written, Written::Recalled(_));
+                        self.learn(&written);
                         return Ok(written);
                     }
                 }
@@ -244,13 +266,13 @@ impl Tries {
     }
 
     /// Calls until the call succeeds, saying why it does not. `forbidden` is said in place of an
-    /// outcome while a permission is missing.
+    /// outcome while a permission is missing, unless the node was found to be another instance's.
     async fn until_done<T, F>(
         mut self,
         mut call: impl FnMut() -> F,
         done: impl FnOnce(T) -> Written,
         unknown_is_fatal: bool,
-        forbidden: Option<impl Fn() -> Written>,
+        mut forbidden: Option<impl Fn() -> Written>,
     ) where
         F: Future<Output = Result<T, NodeError>>,
     {
@@ -274,6 +296,9 @@ impl Tries {
             };
             if unknown_is_fatal && matches!(error, NodeError::NotFound { .. }) {
                 break Written::Unknown(Arc::new(error));
+            }
+            if matches!(error, NodeError::AnotherInstance { .. }) {
+                forbidden = None;
             }
             let transient = error.is_transient();
             let kind = std::mem::discriminant(&error);

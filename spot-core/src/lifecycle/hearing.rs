@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use tokio::time::Instant;
 
 use crate::armed::{Finding, Link};
+use crate::clock::Now;
 use crate::notice::{HEARTBEAT, SourceHealth};
 
 /// How far the wall clock may be off. A deadline that was written down is read back by it, and
@@ -33,8 +34,8 @@ struct Source {
     health: Option<SourceHealth>,
     /// When it last said that it is good.
     good: Option<Instant>,
-    /// How far our wall clock is ahead of its.
-    ahead: Option<SignedDuration>,
+    /// How far our wall clock is ahead of its, and when that was.
+    ahead: Option<(SignedDuration, Now)>,
 }
 
 impl Hearing {
@@ -83,18 +84,27 @@ impl Hearing {
     }
 
     /// A source says how far our wall clock is ahead of its.
-    pub(super) fn clock(&mut self, source: usize, ahead: SignedDuration) {
+    pub(super) fn clock(&mut self, source: usize, ahead: SignedDuration, now: Now) {
         if let Some(source) = self.sources.get_mut(source) {
-            source.ahead = Some(ahead);
+            source.ahead = Some((ahead, now));
         }
     }
 
-    /// How far our wall clock is ahead of the first source's that has one.
-    pub(super) fn ahead(&self) -> SignedDuration {
-        self.sources
-            .iter()
-            .find_map(|s| s.ahead)
-            .unwrap_or_default()
+    /// The same moment by the first source's clock that is known: by how far our wall clock was
+    /// ahead of it, or by the time that has passed since then, whichever is later. The wall clock may
+    /// have been set back since, and the monotonic one may have stood still in a suspend.
+    pub(super) fn right(&self, now: Now) -> Now {
+        let Some((ahead, then)) = self.sources.iter().find_map(|s| s.ahead) else {
+            return now;
+        };
+        let passed = now.instant.saturating_duration_since(then.instant);
+        let by_count = (then.wall.saturating_add(passed)).and_then(|t| t.saturating_sub(ahead));
+        let by_wall = now.wall.saturating_sub(ahead);
+        let wall = match (by_wall, by_count) {
+            (Ok(a), Ok(b)) => a.max(b),
+            (a, b) => a.or(b).unwrap_or(now.wall),
+        };
+        Now { wall, ..now }
     }
 
     /// What keeps notices from being heard at `now`, for an operator.
@@ -132,7 +142,7 @@ impl Hearing {
             )
         };
         let off = self.sources.iter().find_map(|source| {
-            let ahead = source.ahead?;
+            let (ahead, _) = source.ahead?;
             (ahead.unsigned_abs() > CLOCK_TOLERANCE).then_some((source, ahead))
         });
         let clock = match off {
@@ -185,18 +195,22 @@ mod tests {
     #[test]
     fn the_clock_may_be_off_by_ten_seconds_and_no_more() {
         let (mut hearing, now) = (hearing(), Instant::now());
+        let at = Now {
+            instant: now,
+            wall: jiff::Timestamp::UNIX_EPOCH,
+        };
         let clock = |hearing: &Hearing| hearing.findings(now)[1].clone();
         let unproven = Finding::unproven(Link::Clock, "no source has told the time");
         assert_eq!(clock(&hearing), unproven);
         for ahead in [0, 10, -10] {
-            hearing.clock(0, SignedDuration::from_secs(ahead));
+            hearing.clock(0, SignedDuration::from_secs(ahead), at);
             assert_eq!(clock(&hearing), Finding::holds(Link::Clock), "{ahead} s");
         }
         for (ahead, said) in [
             (11, "11 s ahead of that of imds"),
             (-11, "11 s behind that of imds"),
         ] {
-            hearing.clock(0, SignedDuration::from_secs(ahead));
+            hearing.clock(0, SignedDuration::from_secs(ahead), at);
             let finding = format!("{:?}", clock(&hearing));
             assert!(finding.contains(said), "{finding}");
         }

@@ -11,6 +11,9 @@ use crate::deadline::{Deadline, HORIZON, nearer};
 use crate::notice::{Notice, NoticeId, NoticeKind};
 use crate::policy::{Policy, Response, Rule};
 
+/// What clocks that are told in whole seconds may differ by.
+const A_SECOND: Duration = Duration::from_secs(1);
+
 /// Whether a notice is to be acted on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
@@ -195,6 +198,22 @@ impl Notices {
                 && s.ends().is_some_and(|end| end > now);
             !s.is_only_remembered() || stands
         });
+    }
+
+    /// Those that only memory knows are due by the wall clock, put right: where one is due sooner by
+    /// it than was thought, so it is. Those that changed.
+    pub(super) fn anchor_anew(&mut self, right: Now) -> Vec<Notice> {
+        let remembered = self.all.values_mut().filter(|s| s.is_only_remembered());
+        let nearer = remembered.filter_map(|standing| {
+            let known = standing.notice.deadline?;
+            let anew = Deadline::anchored(known.wall(), right.wall, right.instant);
+            let sooner = known.instant().saturating_duration_since(anew.instant());
+            (sooner >= A_SECOND).then(|| {
+                standing.notice.deadline = Some(anew);
+                standing.notice.clone()
+            })
+        });
+        nearer.collect()
     }
 
     /// Whether there is one that only memory knows.

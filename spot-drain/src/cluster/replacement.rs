@@ -141,9 +141,12 @@ impl Cluster {
         match raw.status {
             // By way of a JSON value, as what is watched: it need not be read in two ways.
             200 => serde_json::from_slice(&raw.body)
-                .and_then(serde_json::from_value)
+                .ok()
+                // An empty object would be a Deployment that rolls.
+                .filter(|object: &Value| object.pointer("/metadata/name") == Some(&json!(name)))
+                .and_then(|object| serde_json::from_value(object).ok())
                 .map(Some)
-                .map_err(|_| unexpected(&raw)),
+                .ok_or_else(|| unexpected(&raw)),
             404 if Status::of(&raw).is_not_found() => Ok(None),
             _ => Err(unexpected(&raw)),
         }

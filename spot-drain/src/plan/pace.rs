@@ -89,7 +89,8 @@ impl Pace {
 
     /// An eviction took so long: what is slower is believed at once, what is quicker by and by.
     pub(super) fn took(&mut self, took: Duration) {
-        self.call = took.min(LONGEST).max((self.call * 3 + took) / 4);
+        let took = took.min(LONGEST);
+        self.call = took.max((self.call * 3 + took) / 4);
     }
 
     /// A call that started at `since` was answered.
@@ -129,6 +130,15 @@ mod tests {
             per_second,
             burst,
             ..Limits::default()
+        }
+    }
+
+    #[test]
+    fn an_eviction_that_took_ever_so_long_is_reckoned_with_two_seconds() {
+        let mut pace = Pace::new(Limits::default());
+        for _ in 0..10 {
+            pace.took(Duration::from_secs(30));
+            assert_eq!(pace.call(), LONGEST);
         }
     }
 

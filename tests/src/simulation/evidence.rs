@@ -5,7 +5,7 @@ mod ledger;
 
 use std::time::Duration;
 
-use spot_core::{observer::Occurrence, sim::Timeline};
+use spot_core::{node::NodeError, observer::Occurrence, sim::Timeline};
 use spot_drain::sim::{Ended, Recorded};
 use spot_imds::sim::Asked;
 use tokio::time::Instant;
@@ -28,6 +28,8 @@ pub(super) struct Life {
     pub(super) who: Who,
     pub(super) from: Duration,
     pub(super) until: Duration,
+    /// The pod that it was told is its own, as `namespace/name`.
+    pub(super) own: Option<String>,
     /// How it ended by itself, which it must not.
     pub(super) failed: Option<String>,
 }
@@ -63,9 +65,24 @@ impl Evidence {
             .filter(move |entry| entry.who.machine == machine)
     }
 
-    /// Whether a handler was refused to read its node, and could not know whose it is.
-    pub(super) fn was_blind(&self, by: Who) -> bool {
+    /// Whether a handler was told that this pod is its own.
+    pub(super) fn is_own(&self, who: Who, pod: &Pod) -> bool {
+        let mut lives = self.lives.get(who.machine).into_iter().flatten();
+        lives.any(|life| life.who == who && life.own.as_deref() == Some(&*pod.key))
+    }
+
+    /// Whether a handler was refused to read its node, and could not know by `at` whose it is.
+    pub(super) fn was_blind(&self, by: Who, at: Duration) -> bool {
         let mut told = self.told(by.machine).filter(|entry| entry.who == by);
+        let knew = told.clone().any(|entry| {
+            let Occurrence::NodeFailed(error) = &entry.what else {
+                return false;
+            };
+            entry.at < at && matches!(**error, NodeError::AnotherInstance { .. })
+        });
+        if knew {
+            return false;
+        }
         let refused = |request: &Recorded| {
             let is_look = matches!(request.call(), Call::GetNode);
             is_look && request.status == Some(403) && who(request) == Some(by)

@@ -12,7 +12,7 @@ use spot_core::sim::Random;
 use spot_drain::plan::{BudgetPolicy, Limits};
 
 pub(super) use aim::Aim;
-pub(super) use cluster::{HANDLERS, Load, Make, Refuge};
+pub(super) use cluster::{Load, Make, Refuge};
 pub(super) use deeds::Deed;
 pub(super) use machine::{Announced, Left, Machine};
 pub(super) use outage::{Outage, Weather};

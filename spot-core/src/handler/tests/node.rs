@@ -111,6 +111,30 @@ async fn without_permission_to_read_the_node_the_drain_goes_on_unverified() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_machines_node_is_not_ours_where_it_cannot_be_read_any_more() {
+    // The first read begins before it is known who we are.
+    let read = [well(false), another()].into_iter();
+    let answers = read.chain((0..1000).map(|_| forbidden()));
+    let mut rig = Rig::new(Node::default().recalling(answers));
+    rig.interrupt();
+    tokio::time::sleep(secs(300)).await;
+    assert!(rig.drains.try_recv().is_err(), "a drain began");
+    assert_eq!(rig.node.count("quarantine"), 0);
+}
+
+/// Its being another's is learnt by the write, and the read anew that follows is a task of its own.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_taken_for_ours_unread_is_not_once_a_write_has_read_it() {
+    let node = Node::default().recalling((0..1000).map(|_| forbidden()));
+    let mut rig = Rig::new(node.quarantining([another()]));
+    rig.interrupt();
+    rig.drain().await;
+    tokio::time::sleep(secs(300)).await;
+    assert!(rig.drains.try_recv().is_err(), "another drain began");
+    assert_eq!(rig.node.count("quarantine"), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lasting_failure_is_told_when_it_begins_and_every_few_minutes() {
     let failures = (0..10_000).map(|_| unavailable());
     let mut rig = Rig::new(Node::default().recalling(failures));

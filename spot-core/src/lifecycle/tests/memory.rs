@@ -312,3 +312,39 @@ fn a_remembered_interruption_that_nobody_says_stands_until_its_time() {
         assert_eq!(state == State::Draining, stands, "{seconds} s: {state}");
     }
 }
+
+/// What a source says of how far our wall clock is ahead.
+fn ahead(seconds: i64) -> Input {
+    said(Signal::Clock(SignedDuration::from_secs(seconds)))
+}
+
+#[test]
+fn a_wall_clock_that_is_set_back_does_not_postpone_what_is_remembered() {
+    let mut bench = Bench::new();
+    bench.asleep = 186;
+    bench.on(Input::Started);
+    bench.on(ahead(186));
+    bench.on(identified("i-1"));
+    bench.seconds = 4;
+    bench.asleep = 0;
+    let effects = bench.on(recalled(Some(memory("spot", Phase::Draining, Some(80)))));
+    assert_eq!(ordered(&bench, &effects), Some(80));
+}
+
+#[test]
+fn what_is_remembered_is_due_by_the_clock_that_is_told_of_later() {
+    let mut bench = Bench::new();
+    bench.on(Input::Started);
+    bench.on(identified("i-1"));
+    let effects = bench.on(recalled(Some(memory("spot", Phase::Draining, Some(80)))));
+    assert_eq!(ordered(&bench, &effects), Some(80));
+    let effects = bench.on(ahead(-30));
+    assert_eq!(ordered(&bench, &effects), Some(50));
+    assert_eq!(bench.told(|o| matches!(o, Occurrence::NoticeChanged(_))), 1);
+    // Not later again, and what a source says is its own to anchor.
+    let effects = bench.on(ahead(0));
+    assert_eq!(ordered(&bench, &effects), None);
+    bench.interrupt(40);
+    let effects = bench.on(ahead(-60));
+    assert_eq!(ordered(&bench, &effects), None);
+}

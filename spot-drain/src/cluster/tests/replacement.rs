@@ -141,6 +141,15 @@ async fn a_workload_that_is_gone_is_told_from_one_that_cannot_be_read() {
 }
 
 #[tokio::test]
+async fn an_empty_object_is_no_workload() {
+    let empty = || says(200, &json!({}));
+    let set = Wire::new([empty()]);
+    assert!(matches!(look(&set).await, Workload::Unavailable(_)));
+    let deployment = Wire::new([says(200, &replica_set("Deployment")), empty()]);
+    assert!(matches!(look(&deployment).await, Workload::Unavailable(_)));
+}
+
+#[tokio::test]
 async fn sets_are_watched_by_their_hashes() {
     let line = json!({"type": "ADDED", "object": replica_set("Deployment")});
     let gone = json!({"type": "DELETED", "object": replica_set("Deployment")});

@@ -14,7 +14,7 @@ use spot_drain::{
 };
 use tokio::time::Instant;
 
-use crate::simulation::plot::{HANDLERS, Plot};
+use crate::simulation::plot::Plot;
 
 /// Follows a world's changes, before any of them is forgotten.
 #[derive(Default)]
@@ -156,12 +156,6 @@ impl Pod {
 
     pub(in crate::simulation) fn is_mirror(&self) -> bool {
         !self.first()["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_null()
-    }
-
-    /// Whether it is the handler's own, that runs since the beginning: one that was made in its
-    /// place has another name.
-    pub(in crate::simulation) fn is_handler(&self) -> bool {
-        self.namespace() == "kube-system" && self.app() == HANDLERS && self.came().is_zero()
     }
 
     /// What its annotation wishes.

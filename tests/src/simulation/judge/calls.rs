@@ -93,7 +93,7 @@ impl Deadly<'_> {
         let ours = pod
             .bound()
             .is_some_and(|(_, node)| node == self.machine.name);
-        let blind = evidence.was_blind(self.who);
+        let blind = evidence.was_blind(self.who, at);
         verdict.check(
             "own node",
             at,
@@ -132,7 +132,7 @@ impl Deadly<'_> {
         verdict.check("P1", at, !lives, || {
             format!("{} is a live DaemonSet's", pod.key)
         });
-        verdict.check("P1", at, !pod.is_handler(), || {
+        verdict.check("P1", at, !evidence.is_own(self.who, pod), || {
             format!("{} is our own", pod.key)
         });
         verdict.check("P1", at, pod.wish() != Some("skip"), || {
@@ -158,17 +158,21 @@ impl Deadly<'_> {
         }
     }
 
-    /// Whether this handler has told of the interruption.
+    /// Whether this handler has told of the interruption, and where it only remembers it, knows what
+    /// time it is.
     fn knows_its_time(&self, evidence: &Evidence) -> bool {
-        let mut told = evidence.told(self.who.machine);
-        told.any(|entry| {
-            let (Occurrence::NoticeRaised { notice, .. } | Occurrence::Resumed(notice)) =
-                &entry.what
-            else {
-                return false;
-            };
-            let is_it = notice.kind == NoticeKind::SpotInterruption;
-            is_it && entry.who == self.who && entry.at < self.at
+        let mut told = evidence
+            .told(self.who.machine)
+            .filter(|entry| entry.who == self.who && entry.at < self.at);
+        let is_right = self.machine.skew.is_zero() && self.machine.sets.is_empty();
+        let knows_the_clock =
+            is_right || (told.clone()).any(|entry| matches!(entry.what, Occurrence::Clock { .. }));
+        told.any(|entry| match &entry.what {
+            Occurrence::NoticeRaised { notice, .. } => notice.kind == NoticeKind::SpotInterruption,
+            Occurrence::Resumed(notice) => {
+                notice.kind == NoticeKind::SpotInterruption && knows_the_clock
+            }
+            _ => false,
         })
     }
 

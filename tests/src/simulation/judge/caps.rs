@@ -17,7 +17,7 @@ use crate::{
 /// A node that takes what is evicted from it again loses so many pods at the most: six
 /// workloads of a few, each some times.
 const MOST: usize = 500;
-/// A list of budgets is known to a plan within this time.
+/// A list of budgets is known to a plan within this time, and that a pod has become ready.
 const KNOWN: Duration = Duration::from_secs(1);
 
 pub(super) fn judge(plot: &Plot, evidence: &Evidence, verdict: &mut Verdict) {
@@ -136,6 +136,7 @@ fn under_one_budget(evidence: &Evidence, who: Who, requests: &[&Recorded], verdi
         // Several make the server refuse it, and one that is not ready may be let go all the same.
         if let (Some((key, _)), None) = (over.next(), over.next())
             && pod.serves(at)
+            && pod.serves(at.saturating_sub(KNOWN))
         {
             let before = under_way.insert(key, (ended(evidence, request), &pod.key));
             let clash = before.filter(|(ended, _)| *ended > at && at > known);

@@ -50,7 +50,7 @@ pub(super) fn judge(plot: &Plot, evidence: &Evidence, verdict: &mut Verdict) {
                     || format!("{who:?} uncordoned {name}, which others had cordoned"),
                 );
                 let machine = plot.machines.get(who.machine);
-                let blind = evidence.was_blind(who);
+                let blind = evidence.was_blind(who, change.at);
                 let own = machine.is_some_and(|m| m.name == *name && (blind || !m.foreign));
                 verdict.check("own node", change.at, own, || {
                     format!("{who:?} wrote on {name}, which is not its own")

@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use serde_json::Value;
 use spot_core::{notice::NoticeKind, observer::Occurrence};
+use spot_drain::sim::Injection;
 
 use super::{Case, MARGIN, Verdict, node::is_quarantined};
-use crate::simulation::evidence::{History, Pod, Who};
+use crate::{
+    simulation::evidence::{History, Pod, Who, who},
+    wire::{Call, OnTheWire as _},
+};
 
 /// Within this time of calm what can be done is done: the longest pause between tries is 5 s.
 const SOON: Duration = Duration::from_secs(12);
+/// So many failed looks in a row are believed.
+const LOOKS: usize = 3;
 /// A budget that is open is used within this time.
 const OPEN: Duration = Duration::from_secs(8);
 /// What five pods are given besides: some plots allow five calls a second.
@@ -18,6 +24,7 @@ const FIVE: Duration = Duration::from_secs(1);
 /// A time of calm in a drain.
 struct Calm<'a> {
     case: Case<'a>,
+    who: Who,
     /// When the drain began.
     began: Duration,
     /// From when on nothing breaks.
@@ -44,6 +51,7 @@ pub(super) fn judge(case: Case<'_>, verdict: &mut Verdict) {
         for (from, until) in calms(case, began, case.died(who)) {
             let calm = Calm {
                 case,
+                who,
                 began,
                 from,
                 until,
@@ -164,12 +172,35 @@ impl Calm<'_> {
             && pod.bound().is_some_and(|(at, _)| at <= self.from);
         there
             && !pod.is_mirror()
-            && !pod.is_handler()
+            && !self.case.evidence.is_own(self.who, pod)
             // What is a DaemonSet's when a drain asks counts as that to its end.
             && !pod.is_of_daemon_set(&self.case.evidence.ledger, self.began)
             && pod.wish() != Some("skip")
             && !pod.is_completed(self.from)
             && pod.ends().is_none_or(|ends| ends > self.from)
+            && !(pod.daemon_set().is_some() && self.sets_were_unknown())
+    }
+
+    /// Whether the drain ended before it was calm, and its DaemonSets could not be looked up by then:
+    /// what is one's by its owner is left alone.
+    fn sets_were_unknown(&self) -> bool {
+        let evidence = self.case.evidence;
+        let ended = evidence.told(self.case.index).find_map(|entry| {
+            let is_it = entry.who == self.who && entry.at >= self.began;
+            (is_it && matches!(entry.what, Occurrence::DrainFinished(_))).then_some(entry.at)
+        });
+        let Some(ended) = ended.filter(|ended| *ended <= self.from) else {
+            return false;
+        };
+        let looks = evidence.requests.iter().filter(|request| {
+            who(request) == Some(self.who)
+                && request.call() == Call::ListDaemonSets
+                && (self.began..=ended).contains(&evidence.since(request.at))
+        });
+        let failed = looks
+            .rev()
+            .take_while(|look| !look.succeeded() || look.injected != Injection::none());
+        failed.count() >= LOOKS
     }
 
     /// From when on a budget stood open for long with its pod still there.

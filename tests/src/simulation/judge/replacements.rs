@@ -24,6 +24,8 @@ use crate::{
 
 /// How exactly a handler can know the time that is left, with the margins that it keeps.
 const WITH_MARGINS: Duration = Duration::from_millis(12_100);
+/// What an eviction is reckoned to take, where nothing breaks and at most.
+const EACH: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 /// A drain that begins so long before a pod's grace must have its replacement made first: the
 /// margins, the five seconds below which a wait is not worth the while, and what finding out takes.
 const AMPLE: Duration = Duration::from_secs(22);
@@ -225,8 +227,15 @@ fn evictions(case: Case<'_>, verdict: &mut Verdict) {
         let Some(then) = detached else {
             continue;
         };
-        let there_was_time = at + pod.grace() + WITH_MARGINS < due;
         let before = at.saturating_sub(Duration::from_nanos(1));
+        // Those of one budget go one after the other, and the last one's grace has to fit.
+        let each = if case.plot.outages.is_empty() {
+            EACH.0
+        } else {
+            EACH.1
+        };
+        let needed = pod.grace() + each * behind(case, pod, before);
+        let there_was_time = at + needed + WITH_MARGINS < due;
         let served = pod.serves(before) && pod.served_until(at);
         if there_was_time && served && request.succeeded() {
             let enough = others(case, pod, before) >= wanted(case, pod);
@@ -247,6 +256,21 @@ fn evictions(case: Case<'_>, verdict: &mut Verdict) {
             )
         });
     }
+}
+
+/// How many other detached pods of the node may have to go after this one: those of its workload,
+/// and where no budget is over it, all over which none is.
+fn behind(case: Case<'_>, pod: &Pod, at: Duration) -> u32 {
+    let budgets = &case.evidence.ledger.budgets;
+    let is_held = |pod: &Pod| budgets.values().any(|budget| selects(budget, pod));
+    let is_behind = |other: &&Pod| {
+        let is_same = other.app() == pod.app() && other.namespace() == pod.namespace();
+        let are_free = !is_held(other) && !is_held(pod);
+        let waits = other.detached().is_some() && other.serves(at);
+        other.uid != pod.uid && waits && (is_same || are_free)
+    };
+    let behind = case.evidence.ledger.on(case.name()).filter(is_behind);
+    u32::try_from(behind.count()).unwrap_or(u32::MAX)
 }
 
 /// Whether a budget over a pod allowed nothing for a while of that time: what waited together may

@@ -46,7 +46,7 @@ pub(in crate::simulation) struct Load {
 }
 
 /// The name of the handlers' own workload.
-pub(in crate::simulation) const HANDLERS: &str = "handler";
+const HANDLERS: &str = "handler";
 
 /// The namespaces; the last one may be deleted.
 const NAMESPACES: [&str; 3] = ["default", "shop", "brief"];

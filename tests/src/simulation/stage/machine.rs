@@ -75,7 +75,7 @@ impl<'a> Actor<'a> {
         self.machine.dies.map_or(length, |dies| dies.min(length))
     }
 
-    fn handler(&self, who: Who) -> Result<Handler, String> {
+    fn handler(&self, who: Who, own: Option<&str>) -> Result<Handler, String> {
         let seed = self.stage.seed ^ (who.life as u64) << 32 ^ self.index as u64;
         let name = &self.machine.name;
         let client = self.imds.client().build().map_err(|e| e.to_string())?;
@@ -96,7 +96,7 @@ impl<'a> Actor<'a> {
             settings = settings.with_make_before_break(MakeBeforeBreak::On);
             check = check.with_make_before_break(MakeBeforeBreak::On);
         }
-        if let Some(own) = self.own_pod() {
+        if let Some(own) = own {
             settings = settings.with_ourselves("kube-system", own);
         }
         let handler =
@@ -138,7 +138,8 @@ impl<'a> Actor<'a> {
                 machine: self.index,
                 life,
             };
-            let handler = self.handler(who)?;
+            let own = self.own_pod();
+            let handler = self.handler(who, own.as_deref())?;
             let failed = tokio::select! {
                 biased;
                 ended = handler.run(pending()) => Some(format!("{ended:?}")),
@@ -148,6 +149,7 @@ impl<'a> Actor<'a> {
                 who,
                 from,
                 until: self.stage.start.elapsed(),
+                own: own.map(|name| format!("kube-system/{name}")),
                 failed,
             });
             if let Some(kill) = kill {

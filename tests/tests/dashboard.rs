@@ -96,10 +96,12 @@ const NAMING: [&str; 5] = [
 ];
 
 /// The metrics that dashboard, alerts and guides name.
-fn named() -> BTreeSet<String> {
+fn named() -> Result<BTreeSet<String>> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let read = |name| std::fs::read_to_string(format!("{root}/{name}")).unwrap();
-    let all = NAMING.map(read).concat();
+    let mut all = String::new();
+    for name in NAMING {
+        all += &std::fs::read_to_string(format!("{root}/{name}")).context(name)?;
+    }
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let words = all.split(|c| !is_part(c));
     let named: BTreeSet<String> = words
@@ -107,7 +109,7 @@ fn named() -> BTreeSet<String> {
         .map(str::to_owned)
         .collect();
     assert!(named.len() > 15, "{named:?}");
-    named
+    Ok(named)
 }
 
 /// A handler whose node was saved, on simulators.
@@ -179,7 +181,7 @@ async fn the_page_of_metrics_passes_promtool_after_a_drain() -> Result<()> {
         page.contains("spot_handler_pods_total{outcome=\"gone\"} 1\n"),
         "{page}"
     );
-    for name in named() {
+    for name in named()? {
         let sum = name.trim_end_matches("_bucket").trim_end_matches("_count");
         let shown = [&name, sum]
             .iter()

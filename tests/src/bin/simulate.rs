@@ -13,6 +13,10 @@ use clap::Parser;
 use spot_tests::simulation::{self, Coverage, ENOUGH, Lived, Tally, live};
 use tokio::time::Instant;
 
+/// A quarter of a simulation's time goes to the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Lives through seeds of the simulation
 #[derive(Parser)]
 struct Simulate {

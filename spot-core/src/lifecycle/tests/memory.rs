@@ -348,3 +348,26 @@ fn what_is_remembered_is_due_by_the_clock_that_is_told_of_later() {
     let effects = bench.on(ahead(-60));
     assert_eq!(ordered(&bench, &effects), None);
 }
+
+#[test]
+fn a_remembered_deadline_that_is_to_come_is_not_put_off() {
+    let mut bench = Bench::new();
+    bench.on(Input::Started);
+    bench.on(identified("i-1"));
+    bench.on(recalled(Some(memory("spot", Phase::Draining, Some(80)))));
+    let effects = bench.interrupt(300);
+    assert_eq!(ordered(&bench, &effects), None);
+    let standing = bench.life.notices.get(&NoticeId::new("spot")).unwrap();
+    assert_eq!(standing.notice.deadline, Some(bench.deadline(80)));
+}
+
+#[test]
+fn nor_is_one_that_a_source_has_said_and_that_has_passed() {
+    let mut bench = Bench::ready();
+    let said = bench.deadline(80);
+    bench.interrupt(80);
+    bench.seconds = 100;
+    bench.interrupt(300);
+    let standing = bench.life.notices.get(&NoticeId::new("spot")).unwrap();
+    assert_eq!(standing.notice.deadline, Some(said));
+}

@@ -166,10 +166,13 @@ impl Saved {
 
 #[tokio::test]
 async fn the_page_of_metrics_passes_promtool_after_a_drain() -> Result<()> {
+    let mut tasks = JoinSet::new();
+    let (url, _told) = receiver(&mut tasks).await?;
     let saved = Saved::with(|flags| {
         flags
             .with("--listen", "127.0.0.1:0")
             .env("KUBERNETES_EVENTS", "true")
+            .env("WEBHOOK_URL", &url)
     });
     let saved = saved.await?;
     let port = saved.handler.port().await?;

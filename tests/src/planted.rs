@@ -161,7 +161,7 @@ pub const BUGS: [Bug; 34] = [
         "spot-drain/src/classify.rs",
         "DaemonSets::Unavailable(_) => return Class::Skip(Skip::DaemonSetUnchecked),",
         "DaemonSets::Unavailable(_) => {}",
-        1_000,
+        5_000,
     ),
     bug(
         "our own pod is evicted",

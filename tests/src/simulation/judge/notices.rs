@@ -1,6 +1,9 @@
 //! The notices: none that was served is missed, none is drained twice, none is given up.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use spot_core::{
     deadline::Deadline,
@@ -207,23 +210,35 @@ fn cut_short(case: Case<'_>, verdict: &mut Verdict) {
     }
 }
 
-/// What a source has said again is not due later than before.
+/// What a source has said again, or says of what was remembered, is not due later than before,
+/// unless the machine has outlived what was remembered.
 fn postponed(case: Case<'_>, verdict: &mut Verdict) {
     let mut said: BTreeMap<(Who, NoticeId), Option<Deadline>> = BTreeMap::new();
+    let mut remembered = BTreeSet::new();
     for entry in case.evidence.told(case.index) {
         match &entry.what {
             Occurrence::NoticeRaised { notice, .. } => {
                 said.insert((entry.who, notice.id.clone()), notice.deadline);
+                remembered.remove(&(entry.who, notice.id.clone()));
+            }
+            Occurrence::Resumed(notice) => {
+                said.insert((entry.who, notice.id.clone()), notice.deadline);
+                remembered.insert((entry.who, notice.id.clone()));
             }
             Occurrence::NoticeChanged(notice) => {
-                let Some(before) = said.get_mut(&(entry.who, notice.id.clone())) else {
+                let key = (entry.who, notice.id.clone());
+                let is_remembered = remembered.contains(&key);
+                let Some(before) = said.get_mut(&key) else {
                     continue;
                 };
+                let at = case.evidence.start + entry.at;
+                let outlived = before.is_some_and(|before| before.remaining(at).is_zero());
                 let later = match (*before, notice.deadline) {
                     (Some(before), Some(now)) => now.instant() > before.instant(),
                     (before, now) => before.is_some() && now.is_none(),
                 };
-                verdict.check("not postponed", entry.at, !later, || {
+                let excused = is_remembered && outlived;
+                verdict.check("not postponed", entry.at, excused || !later, || {
                     format!("{} was due sooner before", notice.id)
                 });
                 *before = notice.deadline;

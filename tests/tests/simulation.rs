@@ -10,45 +10,37 @@ use spot_tests::simulation::{self, Lived, Tally, live};
 
 const SEEDS: u64 = 2_000;
 
-/// Seeds that found bugs which were mended since, each with what it found.
-const MENDED: [(u64, &str); 9] = [
-    (
-        84,
-        "a remembered deadline that the machine had outlived left a drain no time",
-    ),
-    (
-        198,
-        "a 403 of a server that had just started was believed at once, and the node not read",
-    ),
-    (
-        389,
-        "the 404 of something before the API server ended the handler at its start",
-    ),
-    (
-        1092,
-        "an empty object was a list of nothing: all pods counted as gone",
-    ),
-    (
-        3_695,
-        "an empty object was a patch that holds: what had been drained was not written down",
-    ),
+/// Seeds that found bugs which were mended since, each with what it found. A change of what is drawn
+/// makes other stories of them: these are of the plots as they are.
+const MENDED: [(u64, &str); 6] = [
     (
         4_089,
         "a remembered maintenance whose time had passed unheard left a drain two seconds",
     ),
     (
-        4_790,
-        "a node that could not be cordoned took its pods back, and 5,900 were evicted in two minutes",
+        20_481,
+        "one eviction that took long had a whole queue begin minutes early",
     ),
     (
-        17_343,
-        "a question about rights that got no answer was asked again at once, without end",
+        47_017,
+        "an empty object was another ReplicaSet: what was detached went before it was replaced",
     ),
     (
-        49_579,
-        "a webhook's refusal for a moment left the node open for 15 s",
+        63_786,
+        "a gateway's 403 made a node ours that had been read as another's",
+    ),
+    (
+        65_889,
+        "a wall clock that was set back put off what was remembered",
+    ),
+    (
+        76_446,
+        "an empty object was a Deployment that rolls: two of a Recreate workload ran at once",
     ),
 ];
+
+/// Seeds of which the judge was wrong.
+const EXCUSED: [u64; 5] = [27_083, 27_789, 49_049, 49_281, 68_756];
 
 fn lived(seed: u64) -> Lived {
     live(seed).unwrap_or_else(|error| panic!("seed {seed}: {error}"))
@@ -85,6 +77,10 @@ fn bugs_that_were_mended_stay_away() {
     for (seed, bug) in MENDED {
         let lived = lived(seed);
         assert!(lived.wrongs().is_empty(), "{bug}: {}", lived.complaint());
+    }
+    for seed in EXCUSED {
+        let lived = lived(seed);
+        assert!(lived.wrongs().is_empty(), "{}", lived.complaint());
     }
 }
 

@@ -103,7 +103,7 @@ impl Lifecycle {
     pub fn next_wake(&self) -> Option<Instant> {
         let last = self.last?;
         let heard = self.hearing.is_complete();
-        let notices = self.notices.next_wake(heard, self.right(last));
+        let notices = self.notices.next_wake(heard, self.hearing.right(last));
         // Where the node may not be looked at that is not waited for either.
         let ours = matches!(self.node, NodeState::Ours { .. });
         let look = self.lead.as_ref().and_then(|lead| lead.look);
@@ -195,7 +195,7 @@ impl Lifecycle {
             }
             Signal::Clock(ahead) => {
                 self.hearing.clock(source, ahead, now);
-                for notice in self.notices.anchor_anew(self.right(now)) {
+                for notice in self.notices.anchor_anew(self.hearing.right(now)) {
                     out.tell.push(Occurrence::NoticeChanged(notice));
                 }
                 let source = self.hearing.name(source).to_owned();
@@ -299,7 +299,7 @@ impl Lifecycle {
         if let Some(done) = self.memory.as_ref().and_then(|m| self.dealt_with(m, now)) {
             self.notices.settle(&done);
         }
-        for change in self.notices.look(self.right(now)) {
+        for change in self.notices.look(self.hearing.right(now)) {
             out.tell.push(match change {
                 Change::Waits(notice, until) => Occurrence::NoticeWaits { notice, until },
                 Change::Expired(id) => Occurrence::NoticeExpired(id),
@@ -315,7 +315,7 @@ impl Lifecycle {
                     lead.quarantine = None; // it was given up
                 }
             }
-            NodeState::Ours { .. } => match self.notices.leader(self.right(now)) {
+            NodeState::Ours { .. } => match self.notices.leader(self.hearing.right(now)) {
                 None => self.stand_down(now, out),
                 Some(notice) => self.act(notice, now, out),
             },
@@ -349,16 +349,11 @@ impl Lifecycle {
         self.is_of_this_instance(memory) && memory.boot == *boot
     }
 
-    /// The same moment, its wall clock put right where a source's clock is known.
-    fn right(&self, now: Now) -> Now {
-        self.hearing.right(now)
-    }
-
     /// The notice that a memory tells of, its deadline anchored by the wall clock, put right
     /// where a source's clock is known.
     fn remembered_notice(&self, memory: &Memory, now: Now) -> Notice {
         let notice = &memory.notice;
-        let wall = self.right(now).wall;
+        let wall = self.hearing.right(now).wall;
         Notice {
             deadline: memory
                 .deadline

@@ -172,6 +172,7 @@ pub fn warnings(pod: &PodFacts) -> Vec<Warning> {
 mod tests {
     use super::*;
     use crate::facts::Owner;
+    use crate::replacement::Detachment;
     use crate::rules::Usual;
     use proptest::prelude::*;
 
@@ -307,6 +308,15 @@ mod tests {
             ..PodFacts::default()
         };
         assert_eq!(warnings(&pod), [Warning::Unmanaged, Warning::EmptyDir]);
+    }
+
+    #[test]
+    fn what_was_detached_has_a_replacement_and_is_not_lost() {
+        let pod = PodFacts {
+            detached: Some(Detachment::default()),
+            ..PodFacts::default()
+        };
+        assert_eq!(warnings(&pod), []);
     }
 
     #[test]

@@ -365,8 +365,13 @@ mod tests {
             decode(&raw(500, &two)),
             Reply::Misconfigured { .. }
         ));
-        let other = json!({"message": "etcd", "reason": "InternalError"});
-        assert!(matches!(decode(&raw(500, &other)), Reply::Unclear { .. }));
+        for other in [
+            json!({"message": "etcd", "reason": "InternalError"}),
+            json!({"message": "watch of PodDisruptionBudgets", "reason": "InternalError"}),
+            json!({"message": "etcd"}),
+        ] {
+            assert!(matches!(decode(&raw(500, &other)), Reply::Unclear { .. }));
+        }
         assert!(matches!(decode(&plain(504, "")), Reply::Unclear { .. }));
     }
 

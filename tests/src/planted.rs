@@ -158,9 +158,10 @@ pub const BUGS: [Bug; 34] = [
     ),
     bug(
         "pods of a DaemonSet that could not be looked up are evicted",
-        "spot-drain/src/classify.rs",
-        "DaemonSets::Unavailable(_) => return Class::Skip(Skip::DaemonSetUnchecked),",
-        "DaemonSets::Unavailable(_) => {}",
+        "spot-drain/src/plan/daemon_sets.rs",
+        "            let why = why.clone();\n            self.known = known;\n",
+        "            let why = why.clone();\n            self.known = DaemonSets::Exist(Default::default());\n\
+                     self.answered = self.asked;\n",
         5_000,
     ),
     bug(

@@ -6,6 +6,11 @@ use std::{fmt::Write as _, path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::Value;
+use spot_drain::{
+    driver::NodeDrainer,
+    plan::{Limits, Settings},
+    report::Report,
+};
 use spot_tests::{
     Result,
     control_plane::{ControlPlane, HANDLERS},
@@ -18,6 +23,7 @@ use spot_tests::{
 };
 use tokio::{
     sync::Barrier,
+    task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
 
@@ -36,9 +42,12 @@ pub(crate) struct Options {
     /// Seconds from running to ready
     #[arg(long, default_value_t = 20)]
     ready: u64,
-    /// Who drains; all of them unless told
+    /// Who drains; the first three unless told
     #[arg(long, value_delimiter = ',')]
     who: Vec<Who>,
+    /// How many evictions a second where they are paced; kubectl's client lets five through
+    #[arg(long, default_value_t = 5)]
+    per_second: u32,
     /// Every pod is a real HTTP server behind a proxy that lags, and a client asks
     #[arg(long)]
     traffic: bool,
@@ -56,6 +65,8 @@ enum Who {
     Ours,
     /// `kubectl drain`
     Kubectl,
+    /// Without, so many evictions a second: what the rate alone is worth
+    Paced,
 }
 
 impl Who {
@@ -64,6 +75,7 @@ impl Who {
             Self::MakeBeforeBreak => "make before break",
             Self::Ours => "without the switch",
             Self::Kubectl => "kubectl drain",
+            Self::Paced => "without the switch, paced",
         }
     }
 }
@@ -115,16 +127,32 @@ pub(crate) async fn run(plane: &ControlPlane, options: &Options) -> Result<()> {
 enum Drainer {
     Ours(Box<Interruption>),
     Kubectl(Process),
+    /// The library in this process: the binary has no option for it.
+    Paced(JoinSet<Report>),
 }
 
 impl Drainer {
     /// Starts it; returns when it drains.
-    async fn start(plane: &ControlPlane, who: Who, town: &Town, notice: Duration) -> Result<Self> {
+    async fn start(plane: &ControlPlane, who: Who, town: &Town, options: &Options) -> Result<Self> {
+        let notice = Duration::from_secs(options.notice);
         let node = town.doomed.name.as_str();
         if who == Who::Kubectl {
             sleep(UNTIL_NOTICE).await;
             let as_users_do = ["drain", "--ignore-daemonsets", "--force", node];
             return Ok(Self::Kubectl(plane.kubectl(as_users_do)?));
+        }
+        if who == Who::Paced {
+            let cluster = spot_drain::cluster::Cluster::connect(plane.config("admin")?)
+                .map_err(|e| invalid(e.to_string()))?;
+            let limits = Limits::default().with_rate(options.per_second, 1);
+            let drainer = NodeDrainer::new(cluster.pods(node))
+                .with_settings(Settings::default().with_limits(limits));
+            sleep(UNTIL_NOTICE).await;
+            let cordoned = cluster.node(node).cordon().await;
+            cordoned.map_err(|e| invalid(e.to_string()))?;
+            let mut drain = JoinSet::new();
+            drain.spawn(async move { drainer.drain_within(notice).await });
+            return Ok(Self::Paced(drain));
         }
         let with = |flags: Flags| {
             if who == Who::MakeBeforeBreak {
@@ -148,6 +176,10 @@ impl Drainer {
             Self::Ours(told) => told.handler.process().kill().map(drop),
             Self::Kubectl(process) if process.is_running() => process.kill().map(drop),
             Self::Kubectl(_) => Ok(()),
+            Self::Paced(mut drain) => {
+                drain.abort_all();
+                Ok(())
+            }
         }
     }
 }
@@ -164,7 +196,7 @@ async fn interrupted(
     let meter = Meter::start(&town);
     let traffic = options.traffic.then(|| Traffic::start(&town));
     together.wait().await;
-    let drainer = Drainer::start(plane, who, &town, notice).await?;
+    let drainer = Drainer::start(plane, who, &town, options).await?;
     let dies = Instant::now() + notice;
     sleep_until(dies).await;
     let lost = town.die().await?;

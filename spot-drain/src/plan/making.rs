@@ -139,11 +139,6 @@ impl Making {
         matches!(self.obstacle, Some(Obstacle::NotMade(_)))
     }
 
-    /// Whether a patch has failed.
-    fn was_tried(&self) -> bool {
-        self.not_before > self.since
-    }
-
     /// Whether the pod is detached, as far as is known.
     fn is_detached(&self, pod: &PodFacts) -> bool {
         self.was(pod).is_some()
@@ -458,8 +453,9 @@ impl Drain {
         let patches = self.pods.values().filter(waits);
         let due = |e: &&Entry| {
             let making = &e.making;
+            // One that is to be tried again is decided upon.
             let decided = making.decided && making.patch.is_none() && making.obstacle.is_none();
-            decided || making.was_tried() || e.stands_detached()
+            decided || e.stands_detached()
         };
         let patches = patches.filter(due);
         patches

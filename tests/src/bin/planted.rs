@@ -13,9 +13,9 @@ use spot_tests::planted::{BUGS, Bug};
 /// Counts the seeds until planted bugs are found
 #[derive(Parser)]
 struct Planted {
-    /// Only those whose name holds this
-    #[arg(long, default_value = "")]
-    only: String,
+    /// Only those whose name holds one of these
+    #[arg(long)]
+    only: Vec<String>,
 }
 
 /// In so many seeds nothing is wrong where no bug is planted.
@@ -58,8 +58,9 @@ fn main() -> ExitCode {
         }
     }
     let mut missed = 0;
-    let bugs = BUGS.iter().filter(|bug| bug.name.contains(&args.only));
-    for bug in bugs {
+    let is_wanted =
+        |bug: &&Bug| args.only.is_empty() || args.only.iter().any(|only| bug.name.contains(only));
+    for bug in BUGS.iter().filter(is_wanted) {
         match found(&sound, &field, bug) {
             Ok(Some((seeds, how))) => println!("{seeds:>6}  {}\n        {how}", bug.name),
             Ok(None) => {

@@ -252,6 +252,30 @@ fn a_dry_run_waits_for_nobody_to_go() {
 }
 
 #[test]
+fn what_is_to_be_done_is_told_once_it_is_known() {
+    let settings = Settings {
+        dry_run: true,
+        ..Settings::default()
+    };
+    let mut bench = Bench::new(settings, 120);
+    assert_eq!(bench.plan.overview(bench.now), None);
+    let done = PodFacts {
+        phase: Phase::Completed,
+        ..graced("done", 600)
+    };
+    let of_a_set = owned("agent", "DaemonSet", "ds");
+    bench.list([pod("a"), graced("b", 600), graced("c", 700), done, of_a_set]);
+    assert_eq!(bench.plan.overview(bench.now), None, "one is undecided");
+    bench.on(daemon_sets(DaemonSets::Exist([uid("ds")].into())));
+    let overview = bench.plan.overview(bench.now).unwrap();
+    let pods = BTreeMap::from([("evict", 3), ("completed", 1), ("skip", 1)]);
+    assert_eq!(
+        (overview.pods, overview.trimmed, overview.dry_run),
+        (pods, 2, true)
+    );
+}
+
+#[test]
 fn every_observed_pod_is_in_the_report_once() {
     let (mut bench, _) = Bench::of([pod("a"), pod("b")]);
     bench.on(Input::Seen(pod("b")));

@@ -182,3 +182,21 @@ fn a_drain_that_has_ended_wakes_nobody() {
     nodes.see(Input::Woken);
     assert_eq!(nodes.fleet.next_wake(nodes.now), None);
 }
+
+#[test]
+fn each_node_has_its_own_times_and_report() {
+    let mut nodes = Nodes::new(Limits::default(), &[("a", 120), ("b", 60)]);
+    nodes.see(Input::Listed(vec![on("a", pod("p1")), on("b", pod("p2"))]));
+    for (node, left, name) in [("a", 115, "p1"), ("b", 56, "p2")] {
+        let window = nodes.fleet.window(node).unwrap();
+        assert_eq!(
+            (window.start(), window.end()),
+            (nodes.now, nodes.now + secs(left))
+        );
+        let report = nodes.fleet.report(node, nodes.now).unwrap();
+        let names: Vec<&str> = report.pods.iter().map(|p| p.name.as_str()).collect();
+        assert_eq!(names, [name]);
+    }
+    assert_eq!(nodes.fleet.window("c"), None);
+    assert!(nodes.fleet.report("c", nodes.now).is_none());
+}

@@ -88,6 +88,24 @@ fn a_budget_that_is_gone_holds_its_own_pods_no_longer_and_others_still() {
 }
 
 #[test]
+fn a_budget_that_is_gone_stands_over_nobody_and_others_still_do() {
+    let (mut lanes, now) = (Lanes::default(), Instant::now());
+    let lane_of = |lanes: &Lanes, app: &str| {
+        let mut pod = owned("a", "ReplicaSet", "a");
+        pod.labels.insert("app".into(), app.into());
+        lanes.of(&pod, None)
+    };
+    lanes.know(vec![allowing("web", 1), allowing("db", 1)], now);
+    assert_eq!(lane_of(&lanes, "web"), web());
+    lanes.gone("shop", "web");
+    assert_eq!(lane_of(&lanes, "web"), LaneKey::Free);
+    assert_eq!(
+        lane_of(&lanes, "db"),
+        LaneKey::Budget("shop".into(), "db".into())
+    );
+}
+
+#[test]
 fn what_is_closed_is_asked_again_soon_where_its_watch_ends() {
     let (mut lanes, now) = (Lanes::default(), Instant::now());
     let pod = owned("a", "ReplicaSet", "a");
@@ -114,6 +132,7 @@ fn a_lane_of_unknown_budgets_doubles_with_quick_answers_and_halves_with_slow_one
     for took in [quick, quick, quick, quick, quick, secs(1), secs(1), quick] {
         lanes.accepted(&owner("a"), took, now);
         widths.push(width(&lanes, &owner("a"), now));
+        assert_eq!(widths.last(), Some(&lanes.width(&owner("a"))));
     }
     assert_eq!(widths, [2, 4, 8, 16, 16, 8, 4, 8]);
     for _ in 0..9 {
@@ -163,6 +182,18 @@ fn a_pod_that_its_budget_exempts_suffers_alone_from_a_refusal() {
     let key = lanes.refused(&alone, &pod, &refusal_of("web"), None, (now, now));
     assert_eq!(key, alone);
     assert_eq!(width(&lanes, &web(), now), 1, "others need not wait");
+}
+
+#[test]
+fn a_refusal_tells_of_a_budget_that_was_not_known() {
+    let (now, pod) = (Instant::now(), pod("a"));
+    let refused = |lanes: &mut Lanes, lane: &LaneKey| {
+        lanes.refused(lane, &pod, &refusal_of("web"), None, (now, now))
+    };
+    let mut lanes = Lanes::default();
+    assert_eq!(refused(&mut lanes, &LaneKey::Alone("a".into())), web());
+    lanes.know(Vec::new(), now);
+    assert_eq!(refused(&mut lanes, &LaneKey::Free), web(), "a younger one");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Make before break: detached, waited for, evicted; or put back.
 
+mod between;
+
 use super::*;
 use crate::replacement::{
     DeploymentFacts, Detachment, HASH_LABEL, MakeBeforeBreak, ReplicaSetFacts, Workload,

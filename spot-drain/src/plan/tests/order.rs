@@ -157,12 +157,18 @@ fn a_daemon_set_that_cannot_be_looked_up_counts_as_live() {
     for pause in [500, 1_500] {
         assert_eq!(bench.on(no_answer()), []);
         assert_eq!(bench.outcome(), None);
+        assert_eq!(bench.plan.overview(bench.now), None, "undecided");
         assert!(bench.next_wake() <= Duration::from_millis(pause));
         let asked = bench.wake_at(Duration::from_millis(pause));
         assert_eq!(asked, [Effect::ListDaemonSets]);
     }
     assert_eq!(bench.on(no_answer()), []);
     assert_eq!(bench.outcome(), Some(DrainOutcome::Complete));
+    let overview = bench.plan.overview(bench.now);
+    assert_eq!(
+        overview.map(|o| o.pods),
+        Some(BTreeMap::from([("skip", 1)]))
+    );
     assert!(matches!(bench.became("a"), PodOutcome::Skipped { .. }));
 }
 

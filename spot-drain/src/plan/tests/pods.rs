@@ -148,6 +148,40 @@ fn a_pod_that_outlives_its_grace_makes_the_watch_suspect() {
 }
 
 #[test]
+fn a_pod_that_goes_already_when_it_is_first_seen_makes_the_watch_suspect_after_its_grace() {
+    let (mut bench, _) = Bench::of([terminating(graced("a", 5))]);
+    bench.wake_at(millis(1_500));
+    assert_eq!(bench.next_wake(), secs(7));
+    assert_eq!(bench.wake_at(secs(7)), [Effect::Relist]);
+}
+
+#[test]
+fn a_deletion_that_is_seen_before_its_eviction_is_answered_is_not_missed() {
+    let (mut bench, _) = Bench::of([graced("a", 5)]);
+    bench.on(Input::Seen(terminating(graced("a", 5))));
+    bench.answer("a", Reply::Accepted);
+    bench.wake_at(millis(1_500));
+    assert_eq!(bench.next_wake(), secs(7));
+}
+
+#[test]
+fn a_busy_server_may_be_as_late_with_the_deletion_as_it_was_with_the_answer() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    bench.now = bench.start + secs(3);
+    bench.answer("a", Reply::Accepted);
+    assert_eq!(bench.next_wake(), secs(10));
+}
+
+#[test]
+fn a_pod_that_is_gone_before_its_turn_comes_again_is_not_evicted() {
+    let (mut bench, _) = Bench::of([pod("a"), pod("b")]);
+    bench.answer("a", unclear());
+    bench.on(Input::Deleted(uid("a")));
+    assert_eq!(bench.wake_at(secs(10)), []);
+    assert!(is_gone(&bench, "a"));
+}
+
+#[test]
 fn a_watch_that_says_nothing_while_pods_go_is_suspect_and_then_less_so() {
     let (mut bench, _) = Bench::of([graced("a", 600), graced("b", 600)]);
     bench.answer("a", Reply::Accepted);
@@ -299,4 +333,64 @@ fn pods_that_keep_coming_back_are_evicted_ever_more_slowly() {
         bench.on(Input::Seen(again(n)));
     }
     assert!((5..12).contains(&evictions), "{evictions}");
+}
+
+/// One of the pods that come anew, as ever more of them do.
+fn anew(n: u32) -> PodFacts {
+    PodFacts {
+        owner: owner("ReplicaSet", "rs"),
+        ..pod(&format!("a-{n}"))
+    }
+}
+
+#[test]
+fn pods_that_go_already_are_not_taken_for_more_pods_of_their_owner() {
+    // The third to come has come back twice, however many of those before it linger.
+    let ways: [fn(&mut Bench, u32); 3] = [
+        |bench, n| {
+            bench.answer(&format!("a-{n}"), unclear());
+            bench.on(Input::Deleted(uid(&format!("a-{n}"))));
+        },
+        |bench, n| {
+            bench.answer(&format!("a-{n}"), Reply::Accepted);
+        },
+        |bench, n| {
+            bench.answer(&format!("a-{n}"), unclear());
+            bench.on(Input::Seen(terminating(anew(n))));
+        },
+    ];
+    for (way, goes) in ways.into_iter().enumerate() {
+        let (mut bench, effects) = Bench::of([anew(0)]);
+        assert_eq!(evicted(&effects), ["a-0"]);
+        goes(&mut bench, 0);
+        bench.on(Input::Seen(anew(1)));
+        goes(&mut bench, 1);
+        assert_eq!(bench.on(Input::Seen(anew(2))), [], "way {way}");
+        assert_eq!(evicted(&bench.wake_at(secs(1))), ["a-2"], "way {way}");
+    }
+}
+
+#[test]
+fn pods_that_are_there_together_have_not_come_back() {
+    let (mut bench, _) = Bench::of([anew(0), anew(1)]);
+    bench.answer("a-0", Reply::Accepted);
+    bench.on(Input::Deleted(uid("a-0")));
+    bench.answer("a-1", Reply::Accepted);
+    assert_eq!(evicted(&bench.on(Input::Seen(anew(2)))), ["a-2"]);
+}
+
+#[test]
+fn a_pod_that_came_back_is_not_left_past_the_time_that_its_grace_needs() {
+    let (mut bench, _) = Bench::of([]);
+    bench.now = bench.start + secs(70);
+    for n in 0..9 {
+        bench.on(Input::Seen(anew(n)));
+        bench.answer(&format!("a-{n}"), unclear());
+        bench.on(Input::Deleted(uid(&format!("a-{n}"))));
+    }
+    assert_eq!(bench.on(Input::Seen(anew(9))), []);
+    let latest = bench.plan.window().latest_for(secs(30)) - bench.start;
+    assert!(latest < secs(100), "{latest:?}");
+    assert_eq!(evicted(&bench.wake_at(latest - millis(1))), [""; 0]);
+    assert_eq!(evicted(&bench.wake_at(latest)), ["a-9"]);
 }

@@ -254,3 +254,41 @@ fn a_pod_that_is_left_no_grace_is_deleted_a_second_before_the_end() {
         assert_eq!(deleted(&bench.wake_at(secs(114))), ["a"]);
     }
 }
+
+/// When the pod is evicted again each time that its eviction gets lost; the server is heard of
+/// meanwhile.
+#[test]
+fn calls_of_one_pod_that_get_lost_are_tried_at_once_three_times_and_then_once_a_second() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    let mut pauses = Vec::new();
+    for _ in 0..6 {
+        let from = bench.now - bench.start;
+        let what = "reset".into();
+        bench.answer("a", Reply::Lost { what });
+        let mut again = bench.on(Input::Seen(pod("a")));
+        if again.is_empty() {
+            let wake = bench.next_wake();
+            again = bench.wake_at(wake);
+        }
+        assert_eq!(evicted(&again), ["a"]);
+        pauses.push(((bench.now - bench.start) - from).as_millis());
+    }
+    assert_eq!(pauses, [0, 0, 0, 1_000, 1_000, 1_000]);
+}
+
+#[test]
+fn a_deletion_that_got_lost_is_tried_again_within_a_quarter_of_what_is_left() {
+    for (left, pause) in [(2, 500), (30, 2_000)] {
+        let mut bench = Bench::new(delete_at(left), 120);
+        bench.list([pod("a")]);
+        bench.answer("a", closed("b"));
+        // 115 s are the drain's, and it ends before `left`.
+        let at = secs(115 - left);
+        assert_eq!(deleted(&bench.wake_at(at)), ["a"]);
+        let what = "reset".into();
+        bench.answer("a", Reply::Lost { what });
+        assert_eq!(bench.on(Input::Seen(pod("a"))), []);
+        assert_eq!(bench.next_wake(), at + millis(pause));
+        assert_eq!(deleted(&bench.wake_at(at + millis(pause))), ["a"]);
+    }
+}

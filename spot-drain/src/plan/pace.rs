@@ -143,6 +143,17 @@ mod tests {
     }
 
     #[test]
+    fn slower_evictions_are_believed_at_once_and_quicker_ones_by_and_by() {
+        let mut pace = Pace::new(Limits::default());
+        pace.took(Duration::from_millis(1_600));
+        assert_eq!(pace.call(), Duration::from_millis(1_600));
+        pace.took(Duration::ZERO);
+        assert_eq!(pace.call(), Duration::from_millis(1_200));
+        pace.took(Duration::from_millis(800));
+        assert_eq!(pace.call(), Duration::from_millis(1_100));
+    }
+
+    #[test]
     fn a_burst_goes_at_once_and_the_rest_at_the_rate() {
         let start = Instant::now();
         let mut pace = Pace::new(limits(10, 3));

@@ -32,7 +32,8 @@ pub struct Limits {
     /// evictions took an API server 1.6 s over 16 connections, 1.0 s over 32, 0.8 s over 64,
     /// and 1.0 s all at once.
     pub in_flight: usize,
-    /// The most evictions, deletions, patches and looks at workloads in a second once `burst` is used up (50); 0 counts as 1.
+    /// The most evictions, deletions, patches and looks at workloads in a second once `burst` is
+    /// used up (50); 0 counts as 1.
     pub per_second: u32,
     /// How many may go at once after a rest (256: a full node); 0 counts as 1.
     pub burst: u32,

@@ -323,3 +323,13 @@ fn a_budget_that_is_younger_than_the_list_closes_its_own_lane_only() {
     let effects = bench.wake_at(secs(2));
     assert_eq!(evicted(&effects).len(), 1);
 }
+
+#[test]
+fn budgets_are_asked_for_where_there_is_more_than_one_pod_to_evict() {
+    let asks = |bench: &Bench| bench.log.iter().any(|(_, e)| *e == Effect::ListBudgets);
+    let (mut bench, _) = Bench::of([pod("a"), terminating(pod("goes"))]);
+    assert!(!asks(&bench));
+    bench.answer("a", unclear());
+    bench.list([pod("a"), pod("b"), pod("c")]);
+    assert!(asks(&bench));
+}

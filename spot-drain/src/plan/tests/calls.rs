@@ -252,6 +252,19 @@ fn a_dry_run_waits_for_nobody_to_go() {
 }
 
 #[test]
+fn what_a_call_under_way_is_told_of_is_its_last_refusal_or_that_there_is_no_answer() {
+    let (mut bench, _) = Bench::of([pod("a")]);
+    assert!(matches!(bench.became("a"), PodOutcome::Unreachable { .. }));
+    bench.answer("a", closed("web"));
+    let wake = bench.next_wake();
+    bench.wake_at(wake);
+    let wake = bench.next_wake().max(secs(2));
+    bench.wake_at(wake);
+    assert_eq!(bench.evictions("a").len(), 2);
+    assert!(matches!(bench.became("a"), PodOutcome::Blocked { .. }));
+}
+
+#[test]
 fn what_is_to_be_done_is_told_once_it_is_known() {
     let settings = Settings {
         dry_run: true,

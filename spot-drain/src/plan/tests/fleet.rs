@@ -200,3 +200,14 @@ fn each_node_has_its_own_times_and_report() {
     assert_eq!(nodes.fleet.window("c"), None);
     assert!(nodes.fleet.report("c", nodes.now).is_none());
 }
+
+#[test]
+fn a_drain_that_takes_anothers_place_waits_for_the_answers_to_its_calls() {
+    let mut nodes = Nodes::new(Limits::default(), &[("a", 120)]);
+    let seen = || Input::Listed(vec![on("a", pod("p1"))]);
+    assert_eq!(nodes.see(seen()), [pair("a", "p1")]);
+    let end = Some(nodes.now + secs(60));
+    nodes.fleet.start("a", Settings::default(), end, nodes.now);
+    assert_eq!(nodes.see(seen()), []);
+    assert_eq!(nodes.answer("a", "p1", unclear()), [pair("a", "p1")]);
+}

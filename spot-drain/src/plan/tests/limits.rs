@@ -79,3 +79,18 @@ fn pods_that_cannot_be_seen_at_the_end_are_named_in_the_report() {
     bench.list(many(1));
     assert!(!text(&bench).contains("could not be seen"));
 }
+
+#[test]
+fn what_is_set_is_what_is_used() {
+    let settings = Settings::default()
+        .with_budgets(BudgetPolicy::DeleteAt { grace: secs(7) })
+        .with_ourselves("kube-system", "handler")
+        .with_longest(secs(11))
+        .with_detach(secs(13))
+        .with_dry_run(true);
+    let ourselves = Some(("kube-system".to_owned(), "handler".to_owned()));
+    assert_eq!(settings.budgets, BudgetPolicy::DeleteAt { grace: secs(7) });
+    assert_eq!(settings.ourselves, ourselves);
+    let times = (settings.longest, settings.detach, settings.dry_run);
+    assert_eq!(times, (secs(11), secs(13), true));
+}

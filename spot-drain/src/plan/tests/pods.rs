@@ -99,6 +99,7 @@ fn a_completed_pod_holds_up_nothing() {
     assert_eq!(effects, []);
     bench.wake_at(secs(1));
     assert_eq!(bench.outcome(), Some(DrainOutcome::Complete));
+    assert_eq!(bench.became("job"), PodOutcome::Completed);
 }
 
 #[test]

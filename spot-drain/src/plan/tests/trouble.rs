@@ -141,6 +141,19 @@ fn rights_that_come_late_are_used() {
 }
 
 #[test]
+fn rights_that_were_used_meanwhile_have_to_be_denied_twice_anew() {
+    let (mut bench, _) = Bench::of([pod("a"), pod("b")]);
+    bench.answer("a", forbidden());
+    bench.on(access(Some(false)));
+    assert_eq!(evicted(&bench.wake_at(millis(300))), ["a"]);
+    bench.answer("a", Reply::Accepted);
+    bench.wake_at(millis(1_500));
+    assert_eq!(bench.answer("b", forbidden()), [check()]);
+    bench.on(access(Some(false)));
+    assert_eq!(evicted(&bench.wake_at(secs(2))), ["b"]);
+}
+
+#[test]
 fn a_webhooks_403_is_tried_again_soon_and_then_slowly() {
     let (mut bench, _) = Bench::of([pod("a")]);
     bench.answer("a", forbidden());
@@ -291,4 +304,23 @@ fn a_deletion_that_got_lost_is_tried_again_within_a_quarter_of_what_is_left() {
         assert_eq!(bench.next_wake(), at + millis(pause));
         assert_eq!(deleted(&bench.wake_at(at + millis(pause))), ["a"]);
     }
+}
+
+#[test]
+fn what_anything_has_kept_from_being_evicted_is_deleted_when_its_time_has_come() {
+    let mut tried = Bench::new(delete_at(30), 120);
+    tried.list([pod("a")]);
+    tried.now = tried.start + millis(84_900);
+    tried.answer("a", unclear());
+    assert_eq!(deleted(&tried.wake_at(millis(85_500))), ["a"]);
+
+    let mut barred = Bench::new(delete_at(30), 120);
+    barred.list([pod("a")]);
+    barred.answer("a", forbidden());
+    barred.on(access(Some(false)));
+    barred.wake_at(secs(1));
+    barred.on(access(Some(false)));
+    assert_eq!(barred.on(Input::Seen(pod("late"))), []);
+    barred.answer("a", forbidden());
+    assert_eq!(deleted(&barred.wake_at(secs(85))), ["late", "a"]);
 }

@@ -115,3 +115,19 @@ fn waiting_for_volumes_can_be_switched_off_and_a_dry_run_never_does() {
         assert_eq!(bench.outcome(), Some(DrainOutcome::Complete));
     }
 }
+
+#[test]
+fn pods_that_stay_and_have_no_volume_keep_none_attached() {
+    let mut bench = Bench::new(Settings::default(), 120);
+    let mirror = PodFacts {
+        mirror: true,
+        ..pod("mirror")
+    };
+    bench.list([with_volume("db"), mirror]);
+    bench.answer("db", Reply::Accepted);
+    bench.now = bench.start + secs(10);
+    bench.on(Input::Deleted(uid("db")));
+    bench.wake_at(secs(11));
+    bench.on(attached(&["csi^vol-1"]));
+    assert_eq!(bench.outcome(), None);
+}

@@ -110,3 +110,16 @@ fn a_workload_that_the_rate_keeps_from_being_looked_at_is_as_soon_as_it_allows()
     assert_eq!(bench.next_wake(), millis(200));
     assert_ne!(looked(&bench.wake_at(millis(200))), first);
 }
+
+#[test]
+fn patches_under_way_are_calls_under_way() {
+    let mut settings = switched_on();
+    settings.limits = settings.limits.with_in_flight(1);
+    let mut bench = Bench::new(settings, 120);
+    bench.list(["a", "b"].map(web));
+    bench.on(Input::Cordoned);
+    bench.on(known(set(2, 2, "10"), 1));
+    assert_eq!(detaches(&bench.on(watched())), ["a"]);
+    assert_eq!(bench.wake_at(secs(5)), []);
+    assert_eq!(detaches(&bench.on(patched("a", Reply::Accepted))), ["b"]);
+}

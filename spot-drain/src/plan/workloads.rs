@@ -332,6 +332,37 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_takes_the_place_of_what_was_seen_before_or_of_another_set() {
+        let now = Instant::now();
+        let known_after = |seen: ReplicaSetFacts, told: ReplicaSetFacts| {
+            let mut workloads = asked(now);
+            answer(&mut workloads, Workload::Known(seen, None));
+            workloads.ask(WEB, now + AGAIN, &mut Vec::new());
+            answer(&mut workloads, Workload::Known(told, None));
+            match workloads.of("shop", "web") {
+                Some(Workload::Known(set, _)) => (set.uid.0.clone(), set.version.clone()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(known_after(set("r", "5"), set("r", "7")).1, "7");
+        assert_eq!(known_after(set("r", "9"), set("anew", "7")).0, "anew");
+    }
+
+    #[test]
+    fn what_was_asked_before_is_not_believed_and_what_was_asked_then_is() {
+        let now = Instant::now();
+        let mut workloads = asked(now);
+        answer(&mut workloads, Workload::Gone);
+        assert!(workloads.believed(now, WEB).is_some());
+        assert!(workloads.believed(now + AGAIN, WEB).is_none());
+        assert!(
+            workloads
+                .believed(now.checked_sub(AGAIN).unwrap(), WEB)
+                .is_some()
+        );
+    }
+
+    #[test]
     fn a_watch_that_begins_with_what_is_old_takes_nothing_back() {
         let mut workloads = asked(Instant::now());
         answer(&mut workloads, Workload::Known(set("r", "5"), None));

@@ -123,3 +123,44 @@ fn patches_under_way_are_calls_under_way() {
     assert_eq!(bench.wake_at(secs(5)), []);
     assert_eq!(detaches(&bench.on(patched("a", Reply::Accepted))), ["b"]);
 }
+
+#[test]
+fn a_patch_that_is_answered_with_a_no_is_tried_three_times_and_one_that_nobody_knows_of_longer() {
+    let tries = |reply: Reply| {
+        let (mut bench, _) = prepared(&["a"], 2);
+        let mut tries = 1;
+        for again in 1..10 {
+            bench.on(patched("a", reply.clone()));
+            tries += detaches(&bench.wake_at(secs(again))).len();
+        }
+        tries
+    };
+    let denied = |status| Reply::Denied {
+        status,
+        words: "no".into(),
+    };
+    for counts in [denied(422), Reply::Conflict, unclear()] {
+        assert_eq!(tries(counts.clone()), 3, "{counts:?}");
+    }
+    // A gateway that has lost its way to the API server.
+    assert_eq!(tries(denied(404)), 10);
+    assert_eq!(tries(Reply::Unauthorized), 10);
+}
+
+#[test]
+fn a_pod_whose_set_is_going_or_has_been_made_anew_is_not_put_back_but_evicted() {
+    let going = ReplicaSetFacts {
+        going: true,
+        ..set(2, 1, "40")
+    };
+    let anew = ReplicaSetFacts {
+        uid: Uid("another".into()),
+        ..set(2, 1, "40")
+    };
+    for set in [going, anew] {
+        let mut bench = waiting(&["a"], 2);
+        bench.now = bench.start + secs(5);
+        bench.on(Input::Cancelled);
+        assert_eq!(evicted(&bench.on(known(set, 1))), ["a"]);
+    }
+}

@@ -212,7 +212,7 @@ pub const BUGS: [Bug; 34] = [
         "spot-drain/src/plan/rights.rs",
         "right.not_before = Some(now + DOUBT);",
         "right.not_before = Some(now);",
-        60_000,
+        10_000,
     ),
     bug(
         "a failed quarantine is not tried again",
@@ -247,7 +247,7 @@ pub const BUGS: [Bug; 34] = [
         "spot-drain/src/plan/making.rs",
         "if !considered || making.obstacle.is_some()",
         "if considered || making.obstacle.is_some()",
-        500,
+        1_000,
     ),
     bug(
         "a rollout is seen where there is none",

@@ -212,7 +212,7 @@ impl Deadly<'_> {
 }
 
 /// When the drain ended that this handler was in at a moment; `None` where it did not.
-fn finished_after(evidence: &Evidence, who: Who, at: Duration) -> Option<Duration> {
+pub(super) fn finished_after(evidence: &Evidence, who: Who, at: Duration) -> Option<Duration> {
     let mut told = evidence.told(who.machine).filter(|entry| entry.who == who);
     let ends = |entry: &&Entry| matches!(entry.what, Occurrence::DrainFinished(_));
     told.find(|entry| entry.at >= at && ends(entry))
@@ -220,7 +220,7 @@ fn finished_after(evidence: &Evidence, who: Who, at: Duration) -> Option<Duratio
 }
 
 /// Whether a drain of this handler runs at a moment.
-fn drains_at(evidence: &Evidence, who: Who, at: Duration) -> bool {
+pub(super) fn drains_at(evidence: &Evidence, who: Who, at: Duration) -> bool {
     let mut running = false;
     let mut ended = None;
     for entry in evidence

@@ -178,7 +178,7 @@ fn made_first(case: Case<'_>, verdict: &mut Verdict) {
         if !ample || !serves || !pod.surges(plot) || pod.wish() == Some("skip") {
             continue;
         }
-        let Some(ends) = pod.ends().filter(|ends| *ends > began) else {
+        let Some(ends) = pod.ends().filter(|ends| *ends >= began) else {
             continue;
         };
         let first = pod.detached().is_some_and(|detached| detached <= ends);

@@ -2,13 +2,26 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::Verdict;
-use crate::simulation::evidence::{Evidence, Who, who};
+use bytes::Bytes;
+use spot_core::observer::Occurrence;
+
+use super::{
+    Verdict,
+    calls::{drains_at, finished_after},
+};
+use crate::{
+    simulation::evidence::{Evidence, Who, who},
+    wire::{Call, OnTheWire as _},
+};
 
 /// A drain's first round is 64 calls at most, and each of them may be answered at once.
 const AT_ONCE: usize = 200;
 
+/// How long after an answer it is asked again whether evictions are forbidden.
+const DOUBT: Duration = Duration::from_secs(1);
+
 pub(super) fn judge(evidence: &Evidence, verdict: &mut Verdict) {
+    doubts(evidence, verdict);
     let mut moments: BTreeMap<(Duration, Who), usize> = BTreeMap::new();
     for request in &evidence.requests {
         if let Some(who) = who(request) {
@@ -20,6 +33,34 @@ pub(super) fn judge(evidence: &Evidence, verdict: &mut Verdict) {
     for ((at, who), requests) in moments {
         verdict.check("no storm", at, requests <= AT_ONCE, || {
             format!("{who:?} makes {requests} requests at once")
+        });
+    }
+}
+
+/// Within a drain it is asked about the same right once a second, whatever the answer was.
+fn doubts(evidence: &Evidence, verdict: &mut Verdict) {
+    let mut answered: BTreeMap<(Who, &Bytes), Duration> = BTreeMap::new();
+    for request in &evidence.requests {
+        let at = evidence.since(request.at);
+        // A self-check, which asks the same, may follow on the drain's end.
+        let drains = |who: Who| {
+            drains_at(evidence, who, at) && finished_after(evidence, who, at) != Some(at)
+        };
+        let Some(who) = who(request).filter(|who| request.call() == Call::Review && drains(*who))
+        else {
+            continue;
+        };
+        let ended = request.ended.map_or(at, |ended| evidence.since(ended));
+        let Some(before) = answered.insert((who, &request.body), ended) else {
+            continue;
+        };
+        let mut told = evidence.told(who.machine);
+        let anew = told.any(|entry| {
+            let started = matches!(entry.what, Occurrence::DrainStarted(_));
+            started && (before..=at).contains(&entry.at)
+        });
+        verdict.check("no storm", at, anew || at >= before + DOUBT, || {
+            format!("{who:?} asks again about its rights, answered at {before:?}")
         });
     }
 }

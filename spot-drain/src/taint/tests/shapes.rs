@@ -96,6 +96,8 @@ fn a_node_without_labels_or_annotations_gets_them() {
             before["metadata"].as_object_mut().unwrap().remove(missing);
             let after = quarantined(&before, &drains());
             assert!(remembered(&after).excluded, "without {missing}");
+            let stays = taints(&after).contains(&foreign_taint());
+            assert_eq!(stays, spec.get("taints").is_some(), "without {missing}");
             assert_eq!(released(&after)["metadata"].get(missing), None);
         }
     }

@@ -283,6 +283,8 @@ struct World {
     cordoned: bool,
     knows_daemon_sets: bool,
     cancelled: bool,
+    /// ReplicaSets of which it was heard that they cannot make pods.
+    lacking: BTreeSet<Uid>,
     made: usize,
 }
 
@@ -298,6 +300,7 @@ impl World {
             cordoned: false,
             knows_daemon_sets: false,
             cancelled: false,
+            lacking: BTreeSet::new(),
             made: 0,
         }
     }
@@ -445,6 +448,17 @@ impl World {
         let Some(input) = self.input(op) else {
             return Ok(());
         };
+        if let Input::Learnt(
+            Learnt::ReplicaSet(set)
+            | Learnt::Workload {
+                workload: Workload::Known(set, _),
+                ..
+            },
+        ) = &input
+            && set.failure.is_some()
+        {
+            self.lacking.insert(set.uid.clone());
+        }
         for effect in self.bench.on(input) {
             match &effect {
                 Effect::Evict(call) => self.check(call, false)?,
@@ -541,7 +555,12 @@ impl World {
     }
 
     fn check_reattach(&mut self, uid: &Uid) -> Result<(), TestCaseError> {
-        prop_assert!(self.cancelled, "put back though the machine goes");
+        let was = self.seen[uid].detached.as_ref();
+        let in_vain = was.is_none_or(|was| self.lacking.contains(&was.uid));
+        prop_assert!(
+            self.cancelled || in_vain,
+            "put back though the machine goes"
+        );
         prop_assert!(!self.gone.contains(uid));
         prop_assert!(!self.patches.contains(uid), "two patches of one pod");
         self.patches.push(uid.clone());

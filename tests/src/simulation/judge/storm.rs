@@ -17,7 +17,7 @@ use crate::{
 /// A drain's first round is 64 calls at most, and each of them may be answered at once.
 const AT_ONCE: usize = 200;
 
-/// How long after an answer it is asked again whether evictions are forbidden.
+/// How long after a question about rights got no answer it is asked again.
 const DOUBT: Duration = Duration::from_secs(1);
 
 pub(super) fn judge(evidence: &Evidence, verdict: &mut Verdict) {
@@ -37,9 +37,9 @@ pub(super) fn judge(evidence: &Evidence, verdict: &mut Verdict) {
     }
 }
 
-/// Within a drain it is asked about the same right once a second, whatever the answer was.
+/// Within a drain a question about rights that got no answer is asked again after a second.
 fn doubts(evidence: &Evidence, verdict: &mut Verdict) {
-    let mut answered: BTreeMap<(Who, &Bytes), Duration> = BTreeMap::new();
+    let mut unanswered: BTreeMap<(Who, &Bytes), Duration> = BTreeMap::new();
     for request in &evidence.requests {
         let at = evidence.since(request.at);
         // A self-check, which asks the same, may follow on the drain's end.
@@ -50,8 +50,13 @@ fn doubts(evidence: &Evidence, verdict: &mut Verdict) {
         else {
             continue;
         };
-        let ended = request.ended.map_or(at, |ended| evidence.since(ended));
-        let Some(before) = answered.insert((who, &request.body), ended) else {
+        let question = (who, &request.body);
+        let before = unanswered.remove(&question);
+        if request.status.is_none() {
+            let ended = request.ended.map_or(at, |ended| evidence.since(ended));
+            unanswered.insert(question, ended);
+        }
+        let Some(before) = before else {
             continue;
         };
         let mut told = evidence.told(who.machine);
@@ -60,7 +65,7 @@ fn doubts(evidence: &Evidence, verdict: &mut Verdict) {
             started && (before..=at).contains(&entry.at)
         });
         verdict.check("no storm", at, anew || at >= before + DOUBT, || {
-            format!("{who:?} asks again about its rights, answered at {before:?}")
+            format!("{who:?} asks again about its rights, unanswered at {before:?}")
         });
     }
 }

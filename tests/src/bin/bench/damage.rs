@@ -176,8 +176,8 @@ impl Drainer {
             Self::Ours(told) => told.handler.process().kill().map(drop),
             Self::Kubectl(process) if process.is_running() => process.kill().map(drop),
             Self::Kubectl(_) => Ok(()),
-            Self::Paced(mut drain) => {
-                drain.abort_all();
+            Self::Paced(drain) => {
+                drop(drain);
                 Ok(())
             }
         }

@@ -2,6 +2,19 @@
 
 use super::*;
 
+/// The workload's ReplicaSet while it is being deleted, and another one under its name.
+fn going_and_made_anew() -> [ReplicaSetFacts; 2] {
+    let going = ReplicaSetFacts {
+        going: true,
+        ..set(2, 1, "40")
+    };
+    let anew = ReplicaSetFacts {
+        uid: Uid("another".into()),
+        ..set(2, 1, "40")
+    };
+    [going, anew]
+}
+
 #[test]
 fn a_pod_that_is_being_detached_is_not_detached_once_more() {
     let (mut bench, effects) = prepared(&["a"], 2);
@@ -19,15 +32,7 @@ fn what_becomes_of_a_pod_after_its_set_let_go_of_it_does_not_make_it_count_again
 
 #[test]
 fn a_set_that_is_going_or_has_been_made_anew_replaces_nobody() {
-    let going = ReplicaSetFacts {
-        going: true,
-        ..set(2, 1, "40")
-    };
-    let anew = ReplicaSetFacts {
-        uid: Uid("another".into()),
-        ..set(2, 1, "40")
-    };
-    for set in [going, anew] {
+    for set in going_and_made_anew() {
         let mut bench = waiting(&["a"], 2);
         assert_eq!(evicted(&bench.on(known(set, 1))), ["a"]);
         assert_eq!(not_first(&bench, "a"), "its workload is being deleted");
@@ -36,11 +41,16 @@ fn a_set_that_is_going_or_has_been_made_anew_replaces_nobody() {
 
 #[test]
 fn a_pod_whose_eviction_was_refused_before_is_not_detached_any_more() {
-    let mut bench = Bench::new(switched_on(), 120);
-    bench.list([web("a")]);
-    assert_eq!(evicted(&bench.wake_at(secs(15))), ["a"]);
+    let settings = Settings::default().with_make_before_break(MakeBeforeBreak::Annotated);
+    let mut bench = Bench::new(settings, 120);
+    assert_eq!(evicted(&bench.list([web("a")])), ["a"]);
     bench.answer("a", closed("web"));
     bench.on(Input::Cordoned);
+    let wished = PodFacts {
+        make: Some("on".into()),
+        ..web("a")
+    };
+    bench.on(Input::Seen(wished));
     bench.on(known(set(2, 2, "10"), 1));
     assert_eq!(detaches(&bench.on(watched())), [""; 0]);
 }
@@ -149,15 +159,7 @@ fn a_patch_that_is_answered_with_a_no_is_tried_three_times_and_one_that_nobody_k
 
 #[test]
 fn a_pod_whose_set_is_going_or_has_been_made_anew_is_not_put_back_but_evicted() {
-    let going = ReplicaSetFacts {
-        going: true,
-        ..set(2, 1, "40")
-    };
-    let anew = ReplicaSetFacts {
-        uid: Uid("another".into()),
-        ..set(2, 1, "40")
-    };
-    for set in [going, anew] {
+    for set in going_and_made_anew() {
         let mut bench = waiting(&["a"], 2);
         bench.now = bench.start + secs(5);
         bench.on(Input::Cancelled);
